@@ -76,6 +76,12 @@ export const cpuMs = (pid: number) => schedstat(pid, 0)
 /** Milliseconds for which the threads of a process were ready to run but waited for a CPU. */
 export const delayMs = (pid: number) => schedstat(pid, 1)
 
+/** Returns the peak resident memory of a process in megabytes. */
+export function peakMB(pid: number): number {
+  const [, kB] = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))!
+  return Number(kB) / 1024
+}
+
 function schedstat(pid: number, column: number): number {
   return readdirSync(`/proc/${pid}/task`)
     .map((task) => readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[column])

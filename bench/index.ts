@@ -24,6 +24,8 @@ const ALL = [
   'growth',
   'counts',
   'servers',
+  'outside',
+  'outside-domains',
 ]
 const markdown = process.argv.includes('--markdown')
 

@@ -8,7 +8,7 @@
 
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { Agent, request, type IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -21,7 +21,7 @@ import { root } from '../test/support/setup/process.js'
 import { withExporter } from '../test/support/exporter.js'
 import { sampleValue } from '../test/support/real.js'
 import { writeSyntheticHistory } from '../test/support/synthetic-history.js'
-import { cpuMs, note, parameters, report, shown, spread } from './figure.js'
+import { cpuMs, note, parameters, peakMB, report, shown, spread } from './figure.js'
 import type { Order } from './servers-model.js'
 
 const [count = 1000, phaseSeconds = 60] = parameters.map(Number)
@@ -64,12 +64,6 @@ async function probeAll(url: string, seconds: number): Promise<Probe[]> {
     probes.push(probe(url, i % count))
   }
   return await Promise.all(probes)
-}
-
-/** Returns the peak resident memory of a process in megabytes. */
-function peakMB(pid: number): number {
-  const [, kB] = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))!
-  return Number(kB) / 1024
 }
 
 /** Writes a history of two years for each server. Returns the flag for the directory of the files. */

@@ -14,7 +14,7 @@ import { getSocketName, type Component, type Owner } from './control/socket-dire
 import { ConfigError } from './errors.js'
 import { createExposition } from './exposition/exposition.js'
 import { pollServers } from './history/poll-servers.js'
-import { prepareStateDirectory } from './history/state-directory.js'
+import { prepareStateDirectory, type StateDirectory } from './history/state-directory.js'
 import { storeHistories } from './history/store-histories.js'
 import { chooseConnectionLimit, listen, type Listener } from './http/listener.js'
 import { createApp, type Serve } from './http/routes.js'
@@ -24,6 +24,7 @@ import { withFields, type Log } from './log/log.js'
 import { maskKeys, maskQuoted } from './log/mask.js'
 import type { DeliveryResult } from './messaging/delivery.js'
 import type { Family } from './metrics/family.js'
+import type { Outside } from './outside/outside.js'
 import {
   createProcessFamilies,
   createUpFamily,
@@ -65,6 +66,8 @@ export type ExporterDependencies = {
   /** The operating system user who may query this process with `prosody-exporter doctor`. */
   readonly owner: Owner
   readonly pid: number
+  /** A file with additional trusted certificates, for the checks from outside. */
+  readonly extraCaFile?: string | undefined
   /** The directory of main.js. A subdirectory contains the files of the status page. */
   readonly directory: URL
 }
@@ -93,28 +96,23 @@ export async function createExporter(
   const stateDirectory = hasPage(config)
     ? await prepareStateDirectory(config.stateDirectory, deps.log)
     : undefined
-  const servers = createServerSet(
-    (server, shared) =>
-      createMonitoredServer(server, shared, {
-        version: deps.version,
-        log: withFields(deps.log, () => (servers.getOnly() ? {} : { server: server.name })),
-        // With several servers, the telemetry path returns the metrics about this process, and the probes do not.
-        exporterFamilies: () => (servers.getOnly() ? exporterFamilies() : []),
-        stateDirectory,
-        onChange: toFeatures.onChange,
-        onStanza: (stanza) => toFeatures.onStanza(server.name, stanza),
-        onOnline: () => {
-          toFeatures.onOnline(server.name)
-        },
-        onLost: () => {
-          toFeatures.onLost(server.name)
-        },
-      }),
-    { onStopping: toFeatures.onStopping },
-  )
+  const servers = createServers(deps, { stateDirectory, exporterFamilies, toFeatures })
   const { applyConfig, sendTest } = toFeatures
   const reloader = createReloader(config, deps, servers, toFeatures)
-  const core: Core = { config, deps, access, servers, reloader, exporterFamilies, sendTest }
+  const { onChange } = toFeatures
+  const outside = config.outside
+    ? await loadOutside({ deps, servers, reloader, onChange })
+    : undefined
+  const core: Core = {
+    config,
+    deps,
+    access,
+    servers,
+    reloader,
+    exporterFamilies,
+    sendTest,
+    outside,
+  }
   const features = await registerFeatures(core)
   const app = createMetricsApp(core, features, requestLog)
   let listener: Listener | undefined
@@ -151,6 +149,42 @@ export async function createExporter(
   }
 }
 
+type ServersParts = {
+  readonly stateDirectory: StateDirectory | undefined
+  readonly exporterFamilies: () => readonly Family[]
+  readonly toFeatures: FeatureEvents
+}
+
+/** Creates the set of monitored servers, which passes their events to the optional features. */
+function createServers(
+  deps: ExporterDependencies,
+  { stateDirectory, exporterFamilies, toFeatures }: ServersParts,
+): ServerSet {
+  const servers = createServerSet(
+    (server, shared) =>
+      createMonitoredServer(server, shared, {
+        version: deps.version,
+        log: withFields(deps.log, () => (servers.getOnly() ? {} : { server: server.name })),
+        // With several servers, the telemetry path returns the metrics about this process, and the probes do not.
+        exporterFamilies: () => (servers.getOnly() ? exporterFamilies() : []),
+        stateDirectory,
+        onChange: toFeatures.onChange,
+        onStanza: (stanza) => toFeatures.onStanza(server.name, stanza),
+        onCollection: (families) => {
+          toFeatures.onCollection(server.name, families)
+        },
+        onOnline: () => {
+          toFeatures.onOnline(server.name)
+        },
+        onLost: () => {
+          toFeatures.onLost(server.name)
+        },
+      }),
+    { onStopping: toFeatures.onStopping },
+  )
+  return servers
+}
+
 /** @throws If an upgrade has replaced the files of the running exporter. */
 async function loadConfigFormat() {
   try {
@@ -179,6 +213,8 @@ type Core = {
   readonly exporterFamilies: () => readonly Family[]
   /** See `Feature`. */
   readonly sendTest: NonNullable<Feature['sendTest']>
+  /** `undefined` if the exporter started without checks from outside. */
+  readonly outside: Outside | undefined
 }
 
 /** An optional part of the exporter, for example the status page. */
@@ -191,6 +227,8 @@ type Feature = {
   readonly onStanza?: (server: string, stanza: Element) => boolean
   /** Called after each login that succeeded. */
   readonly onOnline?: (server: string) => void
+  /** Called with the families of each collection from a server. */
+  readonly onCollection?: (server: string, families: readonly Family[]) => void
   /** Called before a reload ends the stream to a server, because it removes or replaces the server. */
   readonly onStopping?: (server: string) => void
   /** Called when the stream to a server, or an attempt to connect, has ended. */
@@ -232,6 +270,9 @@ function createFeatureEvents(list: () => readonly Feature[]) {
     onOnline: (server: string) => {
       for (const feature of list()) feature.onOnline?.(server)
     },
+    onCollection: (server: string, families: readonly Family[]) => {
+      for (const feature of list()) feature.onCollection?.(server, families)
+    },
     onStopping: (server: string) => {
       for (const feature of list()) feature.onStopping?.(server)
     },
@@ -250,11 +291,41 @@ function createFeatureEvents(list: () => readonly Feature[]) {
 async function registerFeatures(core: Core): Promise<readonly Feature[]> {
   const { alerts, chat } = core.config
   return [
-    ...(hasPage(core.config) ? [createPageFeature(core)] : []),
+    ...(hasPage(core.config) ? [await createPageFeature(core)] : []),
     createServerRoutesFeature(core),
     createDoctorFeature(core),
     alerts || chat ? await loadMessagingFeature(core) : createMessagingNotice(core),
+    core.outside ?? createOutsideNotice(core),
   ]
+}
+
+/** Says after a reload that checks from outside need a restart, like `createMessagingNotice`. */
+function createOutsideNotice({ deps, reloader }: Core): Feature {
+  return {
+    applyConfig: () => {
+      if (reloader.getConfig().outside) {
+        deps.log.warn('Restart the exporter to turn on checks from outside: a reload cannot.')
+      }
+    },
+  }
+}
+
+/** Loads the code that checks domains from outside. Without this feature, it takes no memory. */
+async function loadOutside({
+  deps,
+  servers,
+  reloader,
+  onChange,
+}: Pick<Core, 'deps' | 'servers' | 'reloader'> & { readonly onChange: () => void }) {
+  const { createOutside } = await import('./outside/outside.js')
+  return createOutside({
+    config: () => reloader.getConfig().outside,
+    log: deps.log,
+    findServer: (name) => servers.get(name),
+    serverNames: () => servers.getAll().map((server) => server.config.name),
+    onChange,
+    extraCaFile: deps.extraCaFile,
+  })
 }
 
 /** Says after a reload that alerts and chat need a restart: routes cannot be added to a running web server. */
@@ -285,7 +356,8 @@ async function loadMessagingFeature(core: Core): Promise<Feature> {
 const hasPage = ({ web }: Config) => web.telemetryPath !== '/'
 
 /** Creates the status page, and polls the servers for the charts of the page. */
-function createPageFeature({ config, deps, access, servers, reloader }: Core): Feature {
+async function createPageFeature(core: Core): Promise<Feature> {
+  const { config, deps, access, servers, reloader, outside } = core
   const { web, collection } = config
   const page = createStatusPage({
     version: deps.version,
@@ -297,6 +369,7 @@ function createPageFeature({ config, deps, access, servers, reloader }: Core): F
       }),
     notices: () => listNotices(reloader.getState(), access),
     collectors: COLLECTORS,
+    outside: outside && (await loadOutsideSection(outside)),
     job: (target) =>
       formatPrometheusJobs(
         { servers: servers.getAll().map((server) => server.config), web },
@@ -330,6 +403,12 @@ function createPageFeature({ config, deps, access, servers, reloader }: Core): F
   }
 }
 
+/** Loads the part of the page about checks from outside, which needs the folder `outside`. */
+async function loadOutsideSection({ getChecks }: Outside) {
+  const { createOutsideSection } = await import('./page/outside-section.js')
+  return createOutsideSection(getChecks)
+}
+
 /**
  * Lists the problems of the exporter itself for the status page. Other people than the operator can read the page, and a
  * value in a configuration file can be a secret in the wrong place. So the values that a message quotes are masked, and so are
@@ -352,16 +431,19 @@ function listNotices(reload: ReloadState, access: WebAccess | undefined): readon
 }
 
 /** Creates the HTTP routes `/probe` and `/sd` for several servers, `/config` and `/-/reload`. */
-function createServerRoutesFeature({ config, servers, reloader }: Core): Feature {
+function createServerRoutesFeature({ config, servers, reloader, outside }: Core): Feature {
   const { web, log, timeoutOffsetMs } = config
   return {
     addRoutes: (app, serve) => {
       addServerRoutes(app, serve, {
         timeoutOffsetMs,
         external: web.external,
-        names: () => servers.getAll().map((server) => server.config.name),
-        probe: (name) => servers.get(name)?.scraper,
-        debug: (name, waitMs) => traceExchange(servers.get(name)!, waitMs),
+        servers: {
+          names: () => servers.getAll().map((server) => server.config.name),
+          find: (name) => servers.get(name)?.scraper,
+          debug: (name, waitMs) => traceExchange(servers.get(name)!, waitMs),
+        },
+        outside: outside?.probe,
         config: async () => {
           const { formatConfig } = await loadConfigFormat()
           return formatConfig({ ...reloader.getConfig(), web, log, timeoutOffsetMs })
@@ -448,7 +530,10 @@ function createMetricsApp(core: Core, features: readonly Feature[], requestLog: 
         ...(names && { names }),
       }),
     isFailure: ({ isUp }) => web.failWhenDown && !isUp,
-    isReady: () => servers.getAll().some((server) => server.isReady()),
+    // Without XMPP servers, the exporter only checks domains from outside. It is ready when it listens.
+    isReady: () =>
+      reloader.getConfig().servers.length === 0 ||
+      servers.getAll().some((server) => server.isReady()),
     addRoutes: (app, serve) => {
       for (const feature of features) feature.addRoutes?.(app, serve)
     },
@@ -456,7 +541,7 @@ function createMetricsApp(core: Core, features: readonly Feature[], requestLog: 
 }
 
 /**
- * Creates the snapshot that the telemetry path returns with several servers: the metrics about this process, and
+ * Creates the snapshot that the telemetry path returns with several servers, or with none: the metrics about this process, and
  * `xmpp_up` of each server. A server that is down does not make the scrape of the telemetry path fail.
  */
 function createOverviewSnapshot({ servers, reloader, exporterFamilies }: Core): Snapshot {

@@ -53,6 +53,7 @@ async function runNamedCommand(first: string, operands: readonly string[]): Prom
   const run: Readonly<Record<CommandName, (operands: readonly string[]) => Promise<void>>> = {
     setup,
     doctor,
+    outside,
     compare,
     help,
   }
@@ -81,6 +82,36 @@ async function compare(operands: readonly string[]): Promise<void> {
   const { text, exitCode } = await compareCommand(operands)
   process.stdout.write(text)
   process.exitCode = exitCode
+}
+
+async function outside(operands: readonly string[]): Promise<void> {
+  const { outsideCommand } = await import('./cli/outside/outside-command.js')
+  const { createDomainChecker } = await import('./cli/outside/domain-checker.js')
+  const controller = new AbortController()
+  let endedBy: NodeJS.Signals | undefined
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      endedBy = signal
+      controller.abort()
+    })
+  }
+  const { isTTY, columns } = process.stderr
+  try {
+    process.exitCode = await outsideCommand(operands, {
+      print: (text) => process.stdout.write(text),
+      showProgress: isTTY
+        ? (text) => process.stderr.write(`\r\x1b[K${text.slice(0, columns - 1)}`)
+        : undefined,
+      check: createDomainChecker({
+        extraCaFile: process.env['NODE_EXTRA_CA_CERTS'],
+        signal: controller.signal,
+      }),
+    })
+  } catch (error) {
+    if (endedBy === undefined) throw error
+    // The connections are closed. The default action of the signal tells the shell why the command ended.
+    process.kill(process.pid, endedBy)
+  }
 }
 
 async function setup(operands: readonly string[]): Promise<void> {
@@ -190,6 +221,8 @@ async function serve(config: Config, read: () => Promise<Config>): Promise<void>
     readConfig: read,
     owner,
     pid: process.pid,
+    // Node.js reads this file too, but not for a TLS context with its own list of certificates.
+    extraCaFile: process.env['NODE_EXTRA_CA_CERTS'] || undefined,
     directory: new URL('./', import.meta.url),
   })
   let isStopping = false

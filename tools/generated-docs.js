@@ -20,6 +20,8 @@ import {
   SETTINGS,
   toVariableName,
 } from '../src/config/settings.js'
+import { isError, PROBLEMS } from '../src/outside/problem-severity.js'
+import { describeProblem } from '../src/outside/problem-texts.js'
 import { manualPage } from './manual.js'
 import { readJson } from './package-texts.js'
 import { root } from '../test/support/setup/process.js'
@@ -44,6 +46,7 @@ const TABLES = {
   collectors: collectorsTable,
   sources: sourcesTable,
   alerts: alertsTable,
+  problems: problemsTable,
 }
 
 /** Files with links to pages of docs/ in the public repository. */
@@ -51,6 +54,7 @@ const LINKING = [
   'deploy/prometheus/rules.yml',
   'deploy/prometheus/rules.test.yml',
   'deploy/prometheus/rules.long.test.yml',
+  'deploy/prometheus/rules.outside.test.yml',
   'deploy/grafana/prosody.json',
 ]
 
@@ -234,11 +238,44 @@ async function alertsTable() {
     ['Alert', 'Severity', 'After', 'Summary'],
     alerts.map(({ alert = '', labels = {}, for: after = '', annotations = {} }) => [
       `[${code(alert)}](#${alert.toLowerCase()})`,
-      labels['severity'] ?? '',
+      // The severity of some alerts is a template, because it depends on the problem.
+      labels['severity']?.replace(/^\{\{.*\}\}$/, 'critical or warning') ?? '',
       after,
       withoutTemplates(annotations['summary'] ?? ''),
     ]),
   )
+}
+
+/** Lists the problems, with their texts for a typical endpoint of example.org. */
+function problemsTable() {
+  const codes = /** @type {import('../src/outside/problem-severity.js').ProblemCode[]} */ (
+    Object.keys(PROBLEMS)
+  )
+  return table(
+    ['Problem', 'Severity', 'Meaning', 'Remedy'],
+    codes.map((name) => {
+      const { cause, remedy } = describeProblem(
+        { code: name, ...findTypicalEndpoint(name) },
+        'example.org',
+      )
+      return [code(name), isError(name) ? 'error' : 'warning', cause, remedy]
+    }),
+  )
+}
+
+/**
+ * @param {string} problem
+ * @returns {Pick<import('../src/outside/outside-check.js').Problem, 'service' | 'target'>}
+ */
+function findTypicalEndpoint(problem) {
+  if (/^(web|host_meta)_/.test(problem)) return { service: 'bosh', target: 'xmpp.example.org:443' }
+  if (/^(s2s|peer)_/.test(problem))
+    return { service: 'xmpp-server', target: 'xmpp.example.org:5269' }
+  if (problem === 'tls_missing') return { service: 'xmpps-client', target: 'xmpp.example.org:5223' }
+  const service = 'xmpp-client'
+  if (/^srv_target_|^private_/.test(problem)) return { service, target: 'xmpp.example.org' }
+  if (/^(dns|domain|srv|service)_/.test(problem)) return { service }
+  return { service, target: 'xmpp.example.org:5222' }
 }
 
 /** @param {string} text Text with templates of Prometheus, for example `{{ $labels.host }}`. */

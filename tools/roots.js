@@ -56,6 +56,7 @@ const TESTS = [
   'test/integration/web-config.test.ts', // downloads curl and openssl
   'test/integration/exposition-reader.test.ts', // downloads Python and its Prometheus client
   'test/integration/exhaustion.test.ts', // downloads faketime
+  'test/integration/outside-dns.test.ts', // downloads NSD
   'test/packaging/debian.test.ts', // downloads a small Debian
 ]
 

@@ -15,6 +15,11 @@ const snapshot = {
 }
 const source = { scrape: () => Promise.resolve(snapshot), collectors: ['registry', 'constructor'] }
 const NAMES = ['a', 'b c', '__proto__']
+const probes = {
+  names: () => NAMES,
+  find: (name: string) => (NAMES.includes(name) ? source : undefined),
+  debug: () => Promise.resolve('shown'),
+}
 const app = createApp({
   telemetryPath: '/metrics',
   maxRequests: 40,
@@ -27,9 +32,8 @@ const app = createApp({
     addServerRoutes(app, serve, {
       timeoutOffsetMs: 500,
       external: { origin: undefined, path: '' },
-      names: () => NAMES,
-      probe: (name) => (NAMES.includes(name) ? source : undefined),
-      debug: () => Promise.resolve('shown'),
+      servers: probes,
+      outside: probes,
       config: () => Promise.resolve('a: b\n'),
       reload: undefined,
     })

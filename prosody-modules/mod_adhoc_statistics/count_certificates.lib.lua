@@ -1,4 +1,5 @@
--- Exports when the certificates that Prosody sends will expire, and whether a newer certificate is on disk.
+-- Exports when the certificates that Prosody sends will expire, their fingerprints, and whether a newer certificate is on
+-- disk.
 
 local certmanager = require "core.certmanager";
 local configmanager = require "core.configmanager";
@@ -11,7 +12,7 @@ local throttle = module:require "throttle".throttle;
 local hosts = prosody.hosts;
 
 -- Increase this number when you change the fields of the state.
-local layout = 1;
+local layout = 2;
 
 -- The services with a TLS port of their own, and the module that a host has if it offers the service. Modules without a
 -- host can offer HTTP too, for all hosts.
@@ -103,13 +104,14 @@ end
 
 local months = { Jan = 1, Feb = 2, Mar = 3, Apr = 4, May = 5, Jun = 6, Jul = 7, Aug = 8, Sep = 9, Oct = 10, Nov = 11, Dec = 12 };
 
--- Returns the expiry time of the first certificate in a PEM text. The first certificate is that of the host; the
--- certificates of its authorities follow.
-local function parse_expiry(pem)
-	local text = assert(require "ssl".loadcertificate(pem)):notafter();
+-- Returns the expiry time of the first certificate in a PEM text, and the SHA-256 of its DER form as hexadecimal digits.
+-- The first certificate is that of the host; the certificates of its authorities follow.
+local function parse_certificate(pem)
+	local certificate = assert(require "ssl".loadcertificate(pem));
 	-- notafter() returns a time in the format of OpenSSL, for example "Nov  2 21:23:35 2026 GMT".
-	local month, day, clock, year = text:match("^(%a+) +(%d+) ([%d:]+) (%d+) GMT$");
-	return assert(parse_datetime(("%s-%02d-%02dT%sZ"):format(year, months[month], tonumber(day), clock)));
+	local month, day, clock, year = certificate:notafter():match("^(%a+) +(%d+) ([%d:]+) (%d+) GMT$");
+	local expiry = assert(parse_datetime(("%s-%02d-%02dT%sZ"):format(year, months[month], tonumber(day), clock)));
+	return expiry, certificate:digest("sha256"):lower();
 end
 
 -- Reads a PEM file. Returns a hash of the certificates in it, without other text and white space, and the whole text.
@@ -127,7 +129,7 @@ local function read_chain(path)
 end
 
 -- Loads a certificate and its key as Prosody does, because Prosody sends no certificate if that fails. Returns the hash
--- of the certificates in the file, and the expiry time of the first one.
+-- of the certificates in the file, and the expiry time and the fingerprint of the first one.
 local function load_certificate(found)
 	local chain, text = read_chain(found.certificate);
 	assert(chain, text);
@@ -137,7 +139,7 @@ local function load_certificate(found)
 		-- Without this option, OpenSSL reads the password of an encrypted key from the terminal.
 		password = found.password or function () end;
 	}));
-	return chain, parse_expiry(text);
+	return chain, parse_certificate(text);
 end
 
 -- Returns a text that changes whenever a file changes, or nil if the file does not exist. Certbot replaces symbolic
@@ -150,8 +152,8 @@ local function get_file_version(path)
 	return lfs.attributes(path, "ino").." "..change_time, os.time() >= change_time + 2;
 end
 
--- Calls load_certificate(), or takes its results from `cache` if no file changed. With 500 certificates, each reload of
--- the configuration would otherwise block Prosody for one more second.
+-- Returns the results of load_certificate() as a table. If no file changed, takes them from `cache`. With 500
+-- certificates, each reload of the configuration would otherwise block Prosody for one more second.
 local function load_with_cache(found, cache)
 	local path, key_path = found.certificate, found.key or "";
 	local version, is_final = get_file_version(path);
@@ -160,12 +162,12 @@ local function load_with_cache(found, cache)
 	local loaded = cache[id];
 	if not loaded or loaded.version ~= version or loaded.key_version ~= key_version then
 		loaded = { version = version; key_version = key_version };
-		loaded.chain, loaded.expiry = load_certificate(found);
+		loaded.chain, loaded.expiry, loaded.fingerprint = load_certificate(found);
 		-- A later password can be wrong for the same key.
 		loaded.is_final = is_final and is_key_final and not found.password;
 		cache[id] = loaded;
 	end
-	return loaded.chain, loaded.expiry;
+	return loaded;
 end
 
 -- Returns what Prosody has loaded. The keys are a host and an id from each_service(). This table survives a reload of the
@@ -199,12 +201,14 @@ local function new_setter(scope, name, description, label_keys, unpack_labels)
 	end
 end
 
-local function split(key) return key:match("^(%S*) (%S*)$"); end
+local function split_two(key) return key:match("^(%S*) (%S*)$"); end
+local function split_three(key) return key:match("^(%S*) (%S*) (%S*)$"); end
 local function identity(key) return key; end
 
--- Returns the expiry times of what a host sends. The keys have the form "host service". If all services of the host send
--- the same certificate, there is one key, whose service is empty.
-local function list_expiry_times(host, services, times)
+-- Adds the expiry times of what a host sends to `times`, whose keys have the form "host service", and the fingerprints
+-- to `fingerprints`, whose keys have the form "host service fingerprint". If all services of the host send the same
+-- certificate, there is one key, whose service is empty.
+local function list_certificates(host, services, times, fingerprints)
 	local _, any = next(services);
 	local is_same = true;
 	for _, loaded in pairs(services) do
@@ -215,13 +219,17 @@ local function list_expiry_times(host, services, times)
 			local key = host.." "..(is_same and "" or loaded.service);
 			-- The ports of a service can have different certificates. The one that expires first matters.
 			times[key] = math.min(loaded.expiry, times[key] or math.huge);
+			fingerprints[key.." "..loaded.fingerprint] = 1;
 		end
 	end
 end
 
 local function count_certificates(scope)
 	local set_expiry_times = new_setter(scope, "xmpp_certificate_expiry_timestamp_seconds",
-		"Expiry time of the host's certificate, as Prosody last loaded it, in seconds since 1970.", { "host", "service" }, split);
+		"Expiry time of the host's certificate, as Prosody last loaded it, in seconds since 1970.", { "host", "service" }, split_two);
+	local set_fingerprints = new_setter(scope, "xmpp_certificate_info",
+		"SHA-256 fingerprint of the host's certificate, as Prosody last loaded it, with the constant value 1.",
+		{ "host", "service", "sha256" }, split_three);
 	local set_reload_needed = new_setter(scope, "xmpp_certificate_reload_needed",
 		"Whether a certificate file of the host is newer than the certificate that Prosody loaded.", { "host" }, identity);
 	local state = get_state();
@@ -280,11 +288,12 @@ local function count_certificates(scope)
 	end
 
 	local function publish()
-		local times = {};
+		local times, fingerprints = {}, {};
 		for host, services in pairs(state.hosts) do
-			list_expiry_times(host, services, times);
+			list_certificates(host, services, times, fingerprints);
 		end
 		set_expiry_times(times);
+		set_fingerprints(fingerprints);
 		check();
 	end
 
@@ -295,11 +304,14 @@ local function count_certificates(scope)
 		each_service(host, function (id, service, found, reload)
 			services[id] = known[id];
 			if not found or known[id] and (reload == "keep" or not is_reloaded) then return; end
-			local ok, chain, expiry_time = pcall(load_with_cache, found, cache);
+			local ok, loaded = pcall(load_with_cache, found, cache);
 			if ok then
-				services[id] = { service = service; path = found.certificate; chain = chain; expiry = expiry_time };
+				services[id] = {
+					service = service; path = found.certificate;
+					chain = loaded.chain; expiry = loaded.expiry; fingerprint = loaded.fingerprint;
+				};
 			elseif reload == "replace" or not known[id] then
-				scope.log("debug", "Could not load the certificate of %s: %s", host, chain);
+				scope.log("debug", "Could not load the certificate of %s: %s", host, loaded);
 				services[id] = { service = service; path = found.certificate };
 			end
 		end);

@@ -24,6 +24,17 @@ const CONTEXT_SPECIFIC = 3
  * @see RFC 5280 §4.2.1.6
  */
 export function readSans(der: Uint8Array): string[] {
+  return readGeneralNames(der).flatMap((name) => {
+    if (!(name instanceof Primitive)) return []
+    const bytes = Buffer.from(name.valueBlock.valueHexView)
+    const { tagNumber } = name.idBlock
+    if (tagNumber === IP) return formatIp(bytes)
+    return [EMAIL, DNS, URI].includes(tagNumber) ? bytes.toString('latin1') : []
+  })
+}
+
+/** Returns the subject alternative names of a certificate as they are encoded, for other kinds of names. */
+export function readGeneralNames(der: Uint8Array): readonly BaseBlock[] {
   const [toBeSigned] = getParts(fromBER(der).result)
   const extensions = getParts(toBeSigned).find(
     ({ idBlock }) => idBlock.tagClass === CONTEXT_SPECIFIC && idBlock.tagNumber === EXTENSIONS,
@@ -33,14 +44,7 @@ export function readSans(der: Uint8Array): string[] {
     return id instanceof ObjectIdentifier && id.valueBlock.toString() === SUBJECT_ALT_NAME
   })
   const value = getParts(extension).at(-1)
-  if (!(value instanceof OctetString)) return []
-  return getParts(fromBER(value.valueBlock.valueHexView).result).flatMap((name) => {
-    if (!(name instanceof Primitive)) return []
-    const bytes = Buffer.from(name.valueBlock.valueHexView)
-    const { tagNumber } = name.idBlock
-    if (tagNumber === IP) return formatIp(bytes)
-    return [EMAIL, DNS, URI].includes(tagNumber) ? bytes.toString('latin1') : []
-  })
+  return value instanceof OctetString ? getParts(fromBER(value.valueBlock.valueHexView).result) : []
 }
 
 /**
@@ -51,7 +55,8 @@ export function normalizeSan(name: string): string {
   return isIPv6(name) ? new SocketAddress({ address: name, family: 'ipv6' }).address : name
 }
 
-function getParts(block: BaseBlock | undefined): BaseBlock[] {
+/** Returns the elements of a sequence, or nothing for another value. */
+export function getParts(block: BaseBlock | undefined): BaseBlock[] {
   return block instanceof Constructed ? block.valueBlock.value : []
 }
 

@@ -1,6 +1,7 @@
 import { c2s } from './c2s-families.js'
 import { community } from './community-families.js'
 import { companion } from './module-families.js'
+import { outside } from './endpoint-families.js'
 import { exporter } from './exporter-families.js'
 import type { Area, Documented } from './documented-family.js'
 import { http } from './http-families.js'
@@ -15,9 +16,9 @@ export { headingOf, type Area, type Documented } from './documented-family.js'
 /** The families of mod_adhoc_statistics, of Prosody itself, and of the modules that are distributed with Prosody. */
 export const PROSODY: readonly Area[] = [companion, server, c2s, s2s, muc, mobile, http, storage]
 
-export { community as COMMUNITY, exporter as EXPORTER }
+export { community as COMMUNITY, exporter as EXPORTER, outside as OUTSIDE }
 
-const families = [exporter, ...PROSODY, ...community].flatMap((area) => area.families)
+const families = [exporter, outside, ...PROSODY, ...community].flatMap((area) => area.families)
 const byName: ReadonlyMap<string, Documented> = new Map(
   families.map((family) => [family.name, family]),
 )

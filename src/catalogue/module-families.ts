@@ -106,6 +106,17 @@ export const companion: Area = {
       },
     ),
     gauge(
+      'xmpp_certificate_info',
+      'host service sha256',
+      "SHA-256 fingerprint of the host's certificate, as Prosody last loaded it, with the constant value 1.",
+      {
+        watch:
+          'If the fingerprint that a client receives has no series, something in front of Prosody sends another certificate.',
+        defect:
+          '`service` has the same values as in `xmpp_certificate_expiry_timestamp_seconds`. If the ports of a service have different certificates, each certificate has a series.',
+      },
+    ),
+    gauge(
       'xmpp_certificate_reload_needed',
       'host',
       'Whether a certificate file of the host is newer than the certificate that Prosody loaded.',

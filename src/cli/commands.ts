@@ -21,7 +21,7 @@ export type CommandHelp = {
   readonly examples: readonly HelpEntry[]
 }
 
-export type CommandName = 'setup' | 'doctor' | 'compare' | 'help'
+export type CommandName = 'setup' | 'doctor' | 'outside' | 'compare' | 'help'
 
 export type CliCommand = CommandHelp & {
   readonly name: CommandName
@@ -166,6 +166,75 @@ const DOCTOR: CliCommand = {
   ],
 }
 
+const OUTSIDE: CliCommand = {
+  name: 'outside',
+  summary: 'Check from outside whether clients and other servers can reach an XMPP domain.',
+  usage: [
+    'DOMAIN [--json] [--verbose] [--sides=SIDES] [--no-web]',
+    'DOMAIN [--name-server=ADDRESS] [--allow-private]',
+    'DOMAIN [--timeout=DURATION] [--s2s-from=DOMAIN]',
+  ],
+  description: [
+    'Checks an XMPP domain as clients and other servers find it: the SRV records and addresses in DNS, and at each ' +
+      'endpoint over IPv4 and IPv6 the connection, TLS, the certificate, and what the server offers. For each problem, ' +
+      'the report says what to change in DNS, in a firewall, with the certificate, or in prosody.cfg.lua.',
+    'The command needs neither Prosody nor a configuration. Run it on a machine outside the network of the server. A ' +
+      'check on the server itself does not pass the firewall of the provider.',
+    'The command never logs in. It opens at most 8 connections to an address without a pause. All flags can be combined.',
+  ],
+  operands: [
+    {
+      term: 'DOMAIN',
+      text: 'The domain in the addresses of users, for example example.org for user@example.org.',
+    },
+  ],
+  flags: [
+    { term: '--json', text: 'Print the result as JSON. docs/outside.md describes the keys.' },
+    { term: '--verbose', text: 'Also show the durations and the conversation with each endpoint.' },
+    {
+      term: '--sides=SIDES',
+      text: 'What to check: client, server, or both separated by a comma. Default: client,server.',
+    },
+    {
+      term: '--name-server=ADDRESS',
+      text: 'Ask this DNS server, an IP address with an optional port. Repeatable. Default: those of the system.',
+    },
+    {
+      term: '--timeout=DURATION',
+      text: 'Maximum duration of each connection and of each DNS query, from 1s to 60s. Default: 10s.',
+    },
+    {
+      term: '--s2s-from=DOMAIN',
+      text: 'The domain in whose name to connect to the ports for servers. Default: none.',
+    },
+    {
+      term: '--allow-private',
+      text: 'Also connect to addresses of private networks, if DNS names them.',
+    },
+    {
+      term: '--no-web',
+      text: 'Do not check host-meta, and the BOSH and WebSocket services that it announces.',
+    },
+    HELP_FLAG,
+  ],
+  exitCodes: [
+    { term: '0', text: 'The check found no error. Warnings are possible.' },
+    { term: '1', text: 'The check found an error.' },
+    { term: '2', text: 'An argument is wrong.' },
+  ],
+  examples: [
+    { term: 'prosody-exporter outside example.org', text: 'Check a domain.' },
+    {
+      term: 'prosody-exporter outside example.org --sides=server --verbose',
+      text: 'Check only what other servers find, and show the conversations.',
+    },
+    {
+      term: 'prosody-exporter outside example.org --name-server=192.0.2.53 --no-web',
+      text: 'Check the records of a name server before its zone goes public.',
+    },
+  ],
+}
+
 const COMPARE: CliCommand = {
   name: 'compare',
   summary: 'Show which series of another URL the exporter lacks, for example in a migration.',
@@ -215,7 +284,7 @@ const HELP: CliCommand = {
   examples: [{ term: 'prosody-exporter help setup', text: 'Print the help of setup.' }],
 }
 
-export const COMMANDS: readonly CliCommand[] = [SETUP, DOCTOR, COMPARE, HELP]
+export const COMMANDS: readonly CliCommand[] = [SETUP, DOCTOR, OUTSIDE, COMPARE, HELP]
 
 /** @throws ConfigError, which lists the commands, if there is no command with this name. */
 export function findCommand(name: string): CliCommand {

@@ -1,4 +1,11 @@
-import { COMMUNITY, EXPORTER, findDocumented, PROSODY, type Area } from '../catalogue/index.js'
+import {
+  COMMUNITY,
+  EXPORTER,
+  findDocumented,
+  OUTSIDE,
+  PROSODY,
+  type Area,
+} from '../catalogue/index.js'
 import { COLLECTORS } from './index.js'
 
 /**
@@ -15,4 +22,4 @@ const withoutModule: Area = {
 }
 
 /** The sections of docs/metrics.md, in their order. */
-export const AREAS: readonly Area[] = [EXPORTER, ...PROSODY, withoutModule, ...COMMUNITY]
+export const AREAS: readonly Area[] = [EXPORTER, OUTSIDE, ...PROSODY, withoutModule, ...COMMUNITY]

@@ -102,6 +102,10 @@ export const configSchema = z
       'The Alertmanager in which people silence alerts in chat.',
       z.strictObject(buildKeys('alertmanager')),
     ),
+    outside: section(
+      'Checks of XMPP domains from outside, as clients and other servers find them. docs/outside.md describes them.',
+      z.strictObject(buildKeys('outside')),
+    ),
     limits: section(
       'Upper limits for the series of one XMPP server.',
       z.strictObject(buildKeys('limits')),

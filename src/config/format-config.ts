@@ -1,7 +1,7 @@
 import { stringify } from 'yaml'
 import type { DropRule } from '../collectors/registry/registry-filter.js'
 import { maskJids } from '../log/mask.js'
-import type { AlertsConfig, Config, ServerConfig } from './read-config.js'
+import type { AlertsConfig, Config, OutsideConfig, ServerConfig } from './read-config.js'
 import { formatDuration } from './duration.js'
 import { formatAddress } from './listen-address.js'
 import { formatMode, type SocketAccess } from './socket-access.js'
@@ -31,6 +31,7 @@ export function formatConfig(config: Config): string {
     alerts: config.alerts && formatAlerts(config.alerts),
     chat: config.chat && { ...config.chat, allow: config.chat.allow.map(maskJids) },
     alertmanager: config.alertmanager,
+    outside: config.outside && formatOutside(config.outside),
     limits: { series: limits.series, label_value_length: limits.labelValueLength },
     web: {
       listen_address: web.listenAddresses.map(formatAddress),
@@ -65,6 +66,22 @@ function formatAlerts({ server, to, rooms, nick, template, correctResolved }: Al
     token: '<secret>',
     template,
     correct_resolved: correctResolved,
+  }
+}
+
+function formatOutside(outside: OutsideConfig) {
+  return {
+    domains: outside.domains,
+    server_domains: outside.serverDomains,
+    interval: formatDuration(outside.intervalMs),
+    timeout: formatDuration(outside.timeoutMs),
+    name_servers: outside.nameServers,
+    allow_private: outside.allowPrivate,
+    own_addresses: outside.ownAddresses,
+    s2s_from: outside.s2sFrom,
+    web: outside.checksWeb,
+    remotes: outside.remotes,
+    server: outside.server,
   }
 }
 

@@ -6,6 +6,7 @@ import { valueError, type Given } from './given.js'
 import { formatAddress, findOpenSockets, type ListenAddress } from './listen-address.js'
 import type { ConfigFile, GivenDropRule } from './read-config-file.js'
 import { readMessaging, type MessagingConfig } from './read-messaging.js'
+import { readOutside, type OutsideConfig } from './read-outside.js'
 import { readServers, type ServerConfig } from './read-servers.js'
 import {
   findGiven,
@@ -19,9 +20,11 @@ import { combineProxySettings, type ReverseProxy } from './reverse-proxy.js'
 import type { SocketAccess } from './socket-access.js'
 
 export type { AlertsConfig, ChatConfig, MessagingConfig } from './read-messaging.js'
+export type { OutsideConfig } from './read-outside.js'
 export type { ServerConfig } from './read-servers.js'
 
 export type Config = MessagingConfig & {
+  /** Empty if the exporter only checks domains from outside. */
   readonly servers: readonly ServerConfig[]
   readonly web: ReverseProxy & {
     readonly listenAddresses: readonly ListenAddress[]
@@ -50,6 +53,8 @@ export type Config = MessagingConfig & {
   readonly registry: { readonly drop: readonly DropRule[] }
   /** 0 means that the exporter never collects for the page. */
   readonly page: { readonly intervalMs: number }
+  /** `undefined` if the exporter checks no domain from outside. */
+  readonly outside: OutsideConfig | undefined
   /** The directory of the history files. A reload does not change it. */
   readonly stateDirectory: string | undefined
   /** For each of the two limits, 0 means no limit. */
@@ -83,6 +88,7 @@ export function readConfig(
   return {
     servers,
     ...readMessaging(settings, servers),
+    outside: readOutside(settings, servers),
     web: readWeb(settings, env, pid),
     timeoutOffsetMs: readValue(settings, 'timeout-offset'),
     collection: {

@@ -92,9 +92,9 @@ function readChat(settings: Settings, servers: readonly ServerConfig[]): ChatCon
 }
 
 /** Returns the name of the server that a section uses. With several servers, the section has to name one. */
-function readServerOf(
+export function readServerOf(
   settings: Settings,
-  name: 'alerts.server' | 'chat.server',
+  name: 'alerts.server' | 'chat.server' | 'outside.server',
   servers: readonly ServerConfig[],
   source: string,
 ): string {

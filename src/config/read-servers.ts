@@ -4,7 +4,7 @@ import { valueError, type Given } from './given.js'
 import type { ConfigFile, FileServer } from './read-config-file.js'
 import { readSecretFile } from './read-secret-file.js'
 import { findGiven, mergeFileValues, readValue, type Settings } from './read-settings.js'
-import { toVariableName } from './settings.js'
+import { toVariableName, type SettingName } from './settings.js'
 
 export type ServerConfig = {
   /** The name of the server in `/probe`, in the log and in labels. */
@@ -25,17 +25,32 @@ const SINGLE_SERVER_SETTINGS = [
 ] as const
 
 /**
- * Reads the servers of the configuration file. If it has none, flags and environment variables set a single server.
+ * Reads the servers of the configuration file. If it has none, flags and environment variables set a single server, or
+ * none if the exporter only checks domains from outside.
  *
  * @throws ConfigError
  */
 export function readServers(settings: Settings, file: ConfigFile | undefined): ServerConfig[] {
   const [first, ...more] = file?.servers ?? []
   if (first === undefined) {
+    const checksOutside = (['outside.domains', 'outside.server-domains'] as const).some(
+      (name) => settings.all(name).length > 0,
+    )
+    if (checksOutside && !hasServerSettings(settings)) return []
     return [readServer(settings, { name: undefined, values: new Map(), source: file?.source })]
   }
   if (more.length === 0) return [readServer(settings, first)]
   return readSeveralServers(settings, [first, ...more])
+}
+
+/**
+ * Whether the domain is set, or a flag sets another setting of a server. A drop-in of the service can set the variable of
+ * the secret, also if the operator has configured no server.
+ */
+function hasServerSettings(settings: Settings): boolean {
+  const isGiven = (name: SettingName) =>
+    settings.all(name).some(({ from }) => from === 'flag' || name === 'xmpp.domain')
+  return SINGLE_SERVER_SETTINGS.some(isGiven)
 }
 
 function readSeveralServers(settings: Settings, servers: readonly FileServer[]): ServerConfig[] {

@@ -84,7 +84,8 @@ export function refuseDuplicate(
   values: readonly unknown[],
   expected: string,
 ): void {
-  const i = values.findIndex((value, i) => values.indexOf(value) !== i)
+  const seen = new Set<unknown>()
+  const i = values.findIndex((value) => seen.size === seen.add(value).size)
   if (i >= 0) throw valueError(given[i]!, expected)
 }
 

@@ -18,6 +18,7 @@ import {
 } from './kinds.js'
 import { readListenAddress } from './listen-address.js'
 import { parseAlertmanagerUrl, parseBareJid, parseNick, parseTemplate } from './messaging-values.js'
+import { parseHostName, parseNameServer, parseNetwork, parseRemote } from './outside-values.js'
 import { parseSecret } from './read-secret-file.js'
 import { parseExternalUrl, parseRoutePrefix } from './reverse-proxy.js'
 import { parseSocketGroup, parseSocketMode } from './socket-access.js'
@@ -308,6 +309,72 @@ const DEFINITIONS = {
     hasFlag: false,
     key: 'alertmanager.url',
     help: 'URL of the Alertmanager whose alerts people in chat.allow can read and silence.',
+  },
+  'outside.domains': {
+    kind: text('DOMAIN', parseHostName, /^[^@/\s]+$/),
+    isRepeatable: true,
+    key: 'outside.domains',
+    help: 'XMPP domains that the exporter checks from outside, as clients and other servers find them: DNS, connections, TLS and certificates.',
+  },
+  'outside.server-domains': {
+    kind: text('DOMAIN', parseHostName, /^[^@/\s]+$/),
+    isRepeatable: true,
+    key: 'outside.server_domains',
+    help: 'Domains that only other servers connect to, for example of chat rooms. The exporter checks them from outside as other servers find them.',
+  },
+  'outside.interval': {
+    kind: duration({ min: '1m', max: '1d', isZeroAllowed: true }),
+    default: '5m',
+    key: 'outside.interval',
+    help: 'How often the exporter checks each domain, and pings each remote domain. 0 means that it checks a domain only when a client requests it at /probe, and pings none.',
+  },
+  'outside.timeout': {
+    kind: duration({ min: '1s', max: '60s' }),
+    default: '10s',
+    key: 'outside.timeout',
+    help: 'Maximum duration of each connection of a check, and of each DNS query.',
+  },
+  'outside.name-servers': {
+    kind: text('ADDRESS', parseNameServer, /^[[\]\da-fA-F:.]+$/),
+    defaultInWords: 'those of the system',
+    isRepeatable: true,
+    key: 'outside.name_servers',
+    help: 'IP addresses of the DNS servers that the checks query, with an optional port.',
+  },
+  'outside.allow-private': {
+    kind: BOOLEAN,
+    default: 'false',
+    key: 'outside.allow_private',
+    help: 'Also connect to addresses of private networks, if DNS names them. By default, such an address is a problem, and the exporter does not connect to it.',
+  },
+  'outside.own-addresses': {
+    kind: text('NETWORK', parseNetwork, /^[\da-fA-F:.]+(\/\d{1,3})?$/),
+    isRepeatable: true,
+    key: 'outside.own_addresses',
+    help: 'IP addresses and networks (CIDR) of your servers, to which the number of connections is not limited. The addresses of this machine always belong to them. To each other address, the exporter makes at most two connections per minute.',
+  },
+  'outside.s2s-from': {
+    kind: text('DOMAIN', parseHostName, /^[^@/\s]+$/),
+    key: 'outside.s2s_from',
+    help: 'Domain that the checks name as their own when they connect like a server. By default, they name none.',
+  },
+  'outside.web': {
+    kind: BOOLEAN,
+    default: 'true',
+    key: 'outside.web',
+    help: 'Also check host-meta of outside.domains, and the BOSH and WebSocket endpoints that it announces.',
+  },
+  'outside.remotes': {
+    kind: text('DOMAIN', parseRemote, /^[^@/\s]+$/),
+    isRepeatable: true,
+    key: 'outside.remotes',
+    help: "Domains of other XMPP servers that the exporter pings through its own XMPP server, from the component's domain.",
+  },
+  'outside.server': {
+    kind: text('NAME', ({ text }) => text),
+    defaultInWords: 'the only server',
+    key: 'outside.server',
+    help: 'Name of the XMPP server through which the exporter pings outside.remotes. Required with several servers.',
   },
   version: { kind: ACTION, help: 'Print the name and the version of the exporter.' },
   help: { kind: ACTION, help: 'Print the commands and the flags.' },

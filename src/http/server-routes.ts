@@ -6,6 +6,16 @@ import { getWaitMs } from './scrape-deadline.js'
 // accepts only one such request per second.
 const DEBUG_INTERVAL_MS = 1000
 
+/** What `/probe` and `/sd` serve with one value of the parameter `module`. */
+export type ProbeModule<Snapshot> = {
+  /** Returns the values that the parameter `target` can have. */
+  readonly names: () => readonly string[]
+  /** Returns the source of snapshots of a target; `undefined` if there is no such target. */
+  readonly find: (target: string) => ScrapeSource<Snapshot> | undefined
+  /** Returns as text for people how a new snapshot of the target came about. */
+  readonly debug: (target: string, waitMs: number) => Promise<string>
+}
+
 export type ServersOptions<Snapshot> = {
   readonly timeoutOffsetMs: number
   /**
@@ -13,12 +23,10 @@ export type ServersOptions<Snapshot> = {
    * request.
    */
   readonly external: { readonly origin: string | undefined; readonly path: string }
-  /** Returns the names of the configured servers. */
-  readonly names: () => readonly string[]
-  /** Returns the source of snapshots of a server; `undefined` if no server has this name. */
-  readonly probe: (name: string) => ScrapeSource<Snapshot> | undefined
-  /** Starts a collection from a server, and returns as text all stanzas that it sent and received. */
-  readonly debug: (name: string, waitMs: number) => Promise<string>
+  /** The configured servers, without the parameter `module`. */
+  readonly servers: ProbeModule<Snapshot>
+  /** The configured domains, with `module=outside`; `undefined` if the exporter does not check domains from outside. */
+  readonly outside: ProbeModule<Snapshot> | undefined
   /** Returns the running configuration as YAML, without secrets. */
   readonly config: () => Promise<string>
   /**
@@ -28,7 +36,8 @@ export type ServersOptions<Snapshot> = {
 }
 
 /**
- * Adds the routes /probe, /sd, /config and /-/reload. The first two are useful with several servers.
+ * Adds the routes /probe, /sd, /config and /-/reload. The first two are useful with several servers, and for checks from
+ * outside.
  *
  * @see https://prometheus.io/docs/guides/multi-target-exporter/
  * @see https://prometheus.io/docs/prometheus/latest/http_sd/
@@ -36,52 +45,11 @@ export type ServersOptions<Snapshot> = {
 export function addServerRoutes<Snapshot>(
   app: Hono,
   serve: Serve<Snapshot>,
-  { timeoutOffsetMs, external, names, probe, debug, config, reload }: ServersOptions<Snapshot>,
+  options: ServersOptions<Snapshot>,
 ): void {
-  const debuggedAtMs = new Map<string, number>()
-
-  app.get('/probe', async (c) => {
-    const target = c.req.query('target') ?? ''
-    const source = probe(target)
-    if (source === undefined) {
-      return respondText(
-        400,
-        'Wrong target: expected ?target=NAME with the name of a configured server. /sd lists the names.',
-      )
-    }
-    if (c.req.query('debug') !== 'true') return serve(c, source)
-    const now = performance.now()
-    if (now - (debuggedAtMs.get(target) ?? -Infinity) < DEBUG_INTERVAL_MS) {
-      return respondText(
-        503,
-        'Too many requests: debug=true is limited to one request per second for each server. Try again later.',
-        { 'Retry-After': '1' },
-      )
-    }
-    debuggedAtMs.set(target, now)
-    return respondText(200, await debug(target, getWaitMs(c, timeoutOffsetMs)))
-  })
-
-  // The labels give each target its path and its parameter `target`, so that Prometheus needs no relabeling.
-  app.get('/sd', (c) => {
-    const origin = external.origin === undefined ? undefined : new URL(external.origin)
-    const address = origin?.host ?? getRequestHost(c)
-    // A host that matches the pattern of `getRequestHost` can be invalid, for example `xn--a`.
-    if (address === undefined || !URL.canParse(c.req.url))
-      return respondText(400, 'Wrong Host header: expected host[:port].')
-    // If this request came over TLS, Prometheus must use TLS for the targets too.
-    const { protocol } = origin ?? new URL(c.req.url)
-    const groups = names().map((name) => ({
-      targets: [address],
-      labels: {
-        ...((origin ?? protocol === 'https:') && { __scheme__: protocol.slice(0, -1) }),
-        __metrics_path__: `${external.path}/probe`,
-        __param_target: name,
-        instance: name,
-      },
-    }))
-    return respond(200, Buffer.from(JSON.stringify(groups)), 'application/json', {})
-  })
+  const { config, reload } = options
+  addProbeRoute(app, serve, options)
+  addDiscoveryRoute(app, options)
 
   app.get('/config', async () =>
     respond(200, Buffer.from(await config()), 'text/yaml; charset=utf-8', {}),
@@ -99,6 +67,86 @@ export function addServerRoutes<Snapshot>(
           500,
           'Reload failed; keeping the previous configuration. See the log of the exporter.',
         )
+  })
+}
+
+// The value of the parameter `module` for checks from outside. The parameter has the same name in blackbox_exporter.
+const OUTSIDE = 'outside'
+
+/** Returns what the parameter `module` selects, or the text of the response if its value is wrong. */
+function selectModule<Snapshot>(
+  c: Context,
+  { servers, outside }: Pick<ServersOptions<Snapshot>, 'servers' | 'outside'>,
+): ProbeModule<Snapshot> | string {
+  const name = c.req.query('module')
+  if (name === undefined) return servers
+  if (name !== OUTSIDE) return `Wrong module: expected module=${OUTSIDE}, or no module.`
+  return (
+    outside ??
+    'Wrong module: the exporter checks no domains from outside. Set outside.domains, and restart it.'
+  )
+}
+
+function addProbeRoute<Snapshot>(
+  app: Hono,
+  serve: Serve<Snapshot>,
+  options: ServersOptions<Snapshot>,
+): void {
+  // A target can have several spellings, so the text of the request is no key.
+  const debuggedAtMs = new WeakMap<ScrapeSource<Snapshot>, number>()
+
+  app.get('/probe', async (c) => {
+    const selected = selectModule(c, options)
+    if (typeof selected === 'string') return respondText(400, selected)
+    const target = c.req.query('target') ?? ''
+    const source = selected.find(target)
+    if (source === undefined) {
+      return respondText(
+        400,
+        selected === options.servers
+          ? 'Wrong target: expected ?target=NAME with the name of a configured server. /sd lists the names.'
+          : 'Wrong target: expected ?target=DOMAIN with a domain of outside.domains or outside.server_domains. /sd?module=outside lists the domains.',
+      )
+    }
+    if (c.req.query('debug') !== 'true') return serve(c, source)
+    const now = performance.now()
+    if (now - (debuggedAtMs.get(source) ?? -Infinity) < DEBUG_INTERVAL_MS) {
+      return respondText(
+        503,
+        'Too many requests: debug=true is limited to one request per second for each server or domain. Try again later.',
+        { 'Retry-After': '1' },
+      )
+    }
+    debuggedAtMs.set(source, now)
+    return respondText(200, await selected.debug(target, getWaitMs(c, options.timeoutOffsetMs)))
+  })
+}
+
+function addDiscoveryRoute<Snapshot>(app: Hono, options: ServersOptions<Snapshot>): void {
+  const { external } = options
+
+  // The labels give each target its path and its parameter `target`, so that Prometheus needs no relabeling.
+  app.get('/sd', (c) => {
+    const selected = selectModule(c, options)
+    if (typeof selected === 'string') return respondText(400, selected)
+    const origin = external.origin === undefined ? undefined : new URL(external.origin)
+    const address = origin?.host ?? getRequestHost(c)
+    // A host that matches the pattern of `getRequestHost` can be invalid, for example `xn--a`.
+    if (address === undefined || !URL.canParse(c.req.url))
+      return respondText(400, 'Wrong Host header: expected host[:port].')
+    // If this request came over TLS, Prometheus must use TLS for the targets too.
+    const { protocol } = origin ?? new URL(c.req.url)
+    const groups = selected.names().map((name) => ({
+      targets: [address],
+      labels: {
+        ...((origin ?? protocol === 'https:') && { __scheme__: protocol.slice(0, -1) }),
+        __metrics_path__: `${external.path}/probe`,
+        ...(c.req.query('module') !== undefined && { __param_module: OUTSIDE }),
+        __param_target: name,
+        instance: name,
+      },
+    }))
+    return respond(200, Buffer.from(JSON.stringify(groups)), 'application/json', {})
   })
 }
 

@@ -30,7 +30,7 @@ function createKindLimit(now: Now): (kind: string) => number | undefined {
 const withCount = (fields: Fields, suppressed: number): Fields =>
   suppressed > 0 ? { ...fields, suppressed } : fields
 
-export type Problem = {
+type Problem = {
   /** What kind of problem this is. Memory is used for each kind, so do not use texts from a server as kinds. */
   readonly kind: string
   readonly level: 'warn' | 'error'

@@ -8,7 +8,7 @@ import { formatBytes, formatDays, formatDuration, formatNumber } from './format-
 /** `red`: users are affected, or will be within days. `amber`: the rest. */
 export type Severity = 'red' | 'amber'
 
-/** A problem of a server that is up. */
+/** A problem of a server that is up, or of a domain that is checked from outside. */
 export type AttentionEntry = {
   /** The name of the check that found the problem. */
   readonly check: string
@@ -41,6 +41,11 @@ export function findAttention(input: AttentionInput): AttentionEntry[] {
   const entries = CHECKS.flatMap(({ name, find }) =>
     find(input).map(({ severity, text }) => ({ check: name, severity, ...splitMessage(text) })),
   )
+  return sortByUrgency(entries)
+}
+
+/** Returns the entries with the urgent ones first. */
+export function sortByUrgency(entries: readonly AttentionEntry[]): AttentionEntry[] {
   return [...entries.filter(isUrgent), ...entries.filter((entry) => !isUrgent(entry))]
 }
 

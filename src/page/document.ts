@@ -40,6 +40,10 @@ export function renderNotices(notices: readonly string[]): Html {
 /** Renders an element whose content the script client/page.js updates. */
 const renderPart = (parts: PageParts, id: string) => html`<div id="${id}">${parts[id]}</div>`
 
+/** Renders the part about the checks from outside. Without these checks, the page does not have it. */
+const renderOutside = (parts: PageParts) =>
+  parts['outside'] === undefined ? '' : renderPart(parts, 'outside')
+
 /** The part of the page of a server that selects the time of the charts. */
 export type RangeChoice = {
   /** The links that select a range. */
@@ -74,7 +78,7 @@ export function renderServerDocument(
         <div class="charts">${CHARTS.map((chart) => renderChart(chart, parts))}</div>
         <noscript><p class="quiet">The charts need JavaScript. The values do not.</p></noscript>
       </section>
-      ${renderPart(parts, 'connected')} ${renderPart(parts, 'sources')}`,
+      ${renderOutside(parts)} ${renderPart(parts, 'connected')} ${renderPart(parts, 'sources')}`,
   )
 }
 
@@ -85,10 +89,12 @@ export function renderOverviewDocument(frame: PageFrame, parts: PageParts): Html
     html`<section class="hero">
         <div id="state" role="status">${parts['state']}</div>
       </section>
-      <section aria-labelledby="servers-title">
+      ${parts['outside'] === undefined ? '' : renderPart(parts, 'attention')}
+      <section aria-labelledby="servers-title" class="servers">
         <h2 id="servers-title">Servers</h2>
         <div class="card">${renderPart(parts, 'servers')}</div>
-      </section>`,
+      </section>
+      ${renderOutside(parts)}`,
   )
 }
 

@@ -15,6 +15,7 @@ import {
   type PageParts,
 } from './document.js'
 import { describeOverview, renderOverviewParts } from './overview.js'
+import type { OutsideSection } from './outside-section.js'
 import { renderRangeLinks } from './range-links.js'
 import { renderServerParts, type CollectorHelp } from './server-page.js'
 import {
@@ -23,7 +24,7 @@ import {
   renderTexts,
   type ServerRanges,
 } from './server-ranges.js'
-import { determineStatus } from './server-status.js'
+import { determineStatus, type ServerStatus } from './server-status.js'
 import { createViewers, type Event, type NextEvents } from './viewers.js'
 import type { Html } from './format-values.js'
 
@@ -51,6 +52,8 @@ export type PageOptions = {
    * reached the exporter.
    */
   readonly job: (target: string | undefined) => string
+  /** The checks of domains from outside; `undefined` if no domains are configured. */
+  readonly outside?: OutsideSection | undefined
 }
 
 export type StatusPage = {
@@ -83,7 +86,7 @@ const TOO_MANY_VIEWERS = 'Too many viewers have the page open. Try again later.'
  * All its URLs are relative, so that the page works behind a reverse proxy that serves it under another path.
  */
 export function createStatusPage(options: PageOptions): StatusPage {
-  const servers = createServerSelection(options.servers)
+  const servers = createServerSelection(options)
   const assets = readAssets(options.directory)
   const files = readLinkedFiles(options.directory)
   const viewers = createViewers()
@@ -104,11 +107,11 @@ export function createStatusPage(options: PageOptions): StatusPage {
       job: options.job(getRequestHost(c)),
     })
     if (selected === 'all') {
-      const title = describeOverview(servers.listStatuses())
+      const title = describeOverview(servers.listStatuses(), options.outside?.countDomains())
       return sendDocument(c, renderOverviewDocument(frame(title), createOverviewParts()))
     }
     const { history } = selected
-    const status = getStatus(selected)
+    const status = servers.getStatus(selected)
     const range = await ranges.choose(history, status, c.req.query('range'))
     // If the history cannot be read, the rest of the page is still useful. The script shows the problem.
     const { parts } = await ranges.read(history, status, range).catch(() => ({ parts: {} }))
@@ -131,9 +134,10 @@ export function createStatusPage(options: PageOptions): StatusPage {
 
   const createServerParts = (server: PageServer): PageParts => ({
     notices: renderNotices(options.notices()),
+    ...renderOutside(servers.getOutside()),
     ...renderServerParts(
       {
-        status: getStatus(server),
+        status: servers.getStatus(server),
         lastPoint: getLastPoint(server.history),
         hasNotices: options.notices().length > 0,
       },
@@ -143,7 +147,7 @@ export function createStatusPage(options: PageOptions): StatusPage {
 
   const createOverviewParts = (): PageParts => ({
     notices: renderNotices(options.notices()),
-    ...renderOverviewParts(servers.listStatuses()),
+    ...renderOverviewParts(servers.listStatuses(), options.outside),
   })
 
   const overviewEvents: NextEvents = async () => [await createPartsEvent(createOverviewParts())]
@@ -180,23 +184,33 @@ async function serveHistory(
   const known = selected.history.listRanges()
   const range = known.find(({ id }) => id === c.req.query('range'))
   if (!range) return respondText(400, NO_SUCH_RANGE + known.map(({ id }) => id).join(', '))
-  const { gzipped } = await ranges.read(selected.history, getStatus(selected), range)
+  const { gzipped } = await ranges.read(selected.history, servers.getStatus(selected), range)
   return sendCompressed(c, 'application/json', {
     bytes: () => new Uint8Array(gunzipSync(gzipped)),
     gzipped: () => gzipped,
   })
 }
 
-function getStatus({ history, reportLink }: PageServer) {
-  return determineStatus(history.getLatest(), reportLink(), history.getMemoryGrowth())
-}
+const renderOutside = (outside: OutsideSection | undefined): PageParts =>
+  outside ? { outside: outside.render() } : {}
 
 type ServerSelection = ReturnType<typeof createServerSelection>
 
-function createServerSelection(servers: () => readonly PageServer[]) {
+function createServerSelection({ servers, outside }: Pick<PageOptions, 'servers' | 'outside'>) {
   const find = (name: string) => servers().find((server) => server.name === name)
+  /** The problem of a domain belongs to no server. With only one server, its page shows the domains too. */
+  const getOutside = () => (servers().length === 1 ? outside : undefined)
+  const getStatus = ({ history, reportLink }: PageServer): ServerStatus =>
+    determineStatus(
+      history.getLatest(),
+      reportLink(),
+      history.getMemoryGrowth(),
+      getOutside()?.listEntries(),
+    )
   return {
     find,
+    getOutside,
+    getStatus,
     count: () => servers().length,
     listStatuses: () =>
       servers().map((server) => ({ name: server.name, status: getStatus(server) })),

@@ -3,6 +3,7 @@ import type { Point } from '../history/tracks.js'
 import type { HostSummary, ServerSummary, Share, SourceState } from '../history/server-summary.js'
 import type { StatisticsInterval } from '../history/statistics-interval.js'
 import { isUrgent } from './attention.js'
+import { renderAttentionList } from './attention-list.js'
 import type { PageParts } from './document.js'
 import {
   formatCount,
@@ -103,20 +104,7 @@ function explainInterval({ seconds }: StatisticsInterval, software: readonly str
 
 /** Renders the answer to the question whether everything is all right. */
 function renderAttention({ status: { state, attention }, hasNotices }: ServerView): Html {
-  if (attention.length > 0) {
-    return html`<section aria-labelledby="attention-title">
-      <h2 id="attention-title">Needs attention</h2>
-      <ul>
-        ${attention.map(
-          (entry) =>
-            html`<li class="${entry.severity}">
-              <span class="visually-hidden">${isUrgent(entry) ? 'Urgent:' : 'Warning:'}</span>
-              <b>${entry.cause}</b> ${entry.remedy}
-            </li>`,
-        )}
-      </ul>
-    </section>`
-  }
+  if (attention.length > 0) return renderAttentionList(attention)
   return state === 'up' && !hasNotices ? html`<p class="calm">Nothing needs attention.</p>` : html``
 }
 

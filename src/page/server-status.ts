@@ -2,7 +2,7 @@ import { splitMessage } from '../errors.js'
 import type { MemoryGrowth } from '../history/memory-growth.js'
 import type { LinkReport } from '../history/link-report.js'
 import type { ServerSummary } from '../history/server-summary.js'
-import { findAttention, type AttentionEntry } from './attention.js'
+import { findAttention, sortByUrgency, type AttentionEntry } from './attention.js'
 import { formatCount } from './format-values.js'
 
 /**
@@ -35,11 +35,14 @@ export type SplitReason = { readonly cause: string; readonly remedy: string }
 /**
  * Determines the status of a server from the last summary, the present state of the stream, and the growth of the
  * memory of Prosody, if known.
+ *
+ * @param others Problems that do not belong to the server, but to a domain. A server that is up shows them too.
  */
 export function determineStatus(
   summary: ServerSummary | undefined,
   link: LinkReport,
   growth?: MemoryGrowth,
+  others: readonly AttentionEntry[] = [],
 ): ServerStatus {
   if (!link.isConnected) {
     return link.problem === undefined
@@ -55,7 +58,8 @@ export function determineStatus(
     const problem = summary.problem ?? 'The reason is unknown.'
     return createStatus('down', 'The server does not answer', 'does not answer', problem)
   }
-  return determineUpStatus(summary, link, findAttention({ summary, growth }))
+  const attention = sortByUrgency([...findAttention({ summary, growth }), ...others])
+  return determineUpStatus(summary, link, attention)
 }
 
 function determineUpStatus(

@@ -160,8 +160,11 @@ function rejectCachedOutput(result: CollectorResult): CollectorResult {
  * Whether the name of a family is reserved for the exporter's own metrics. A family from the server with such a name is
  * omitted. Otherwise the exposition would contain two families with the same name.
  */
+/** The names of the exporter's own metrics, which a server must not use. */
+const RESERVED = /^(?:xmpp_up$|prosody_exporter_|xmpp_(?:endpoint|srv|domain_check|s2s_ping)_)/
+
 function isReserved({ name }: Family): boolean {
-  return name === 'xmpp_up' || name.startsWith('prosody_exporter_')
+  return RESERVED.test(name)
 }
 
 function listOutcomes(results: readonly CollectorResult[]): readonly CollectorOutcome[] {

@@ -54,6 +54,8 @@ export type MonitoredServerDependencies = {
   readonly onStanza: (stanza: Element) => boolean
   /** Called after each login that succeeded. */
   readonly onOnline: () => void
+  /** Called with the families of each collection. */
+  readonly onCollection: (families: readonly Family[]) => void
   /** Called when a stream or an attempt to connect has ended. */
   readonly onLost: () => void
 }
@@ -115,6 +117,7 @@ export function createMonitoredServer(
     link: () => ({ connected: connection.isConnected(), connects: connection.connects() }),
     maxSeries: limits.series || Infinity,
     onCollection: (collection) => {
+      deps.onCollection(collection.families)
       const connects = connection.connects()
       const interval = detectInterval(collection.results, connects)
       if (!history.shouldAdd({ isUp: collection.isUp, connects })) return

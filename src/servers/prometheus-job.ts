@@ -41,7 +41,7 @@ export function formatPrometheusJobs(
     '    static_configs:',
     `      - targets: ['${target}']`,
   ]
-  if (servers.length === 1) return ['scrape_configs:', ...formatExporterJob('prosody')].join('\n')
+  if (servers.length < 2) return ['scrape_configs:', ...formatExporterJob('prosody')].join('\n')
   return [
     'scrape_configs:',
     ...formatJob('prosody'),

@@ -3,5 +3,8 @@
 
 import xml, { type Element } from '@xmpp/xml'
 
+/** Creates a parser for one stream. It emits `start`, `element`, `end` and `error`. */
+export const createParser = () => new xml.Parser()
+
 export { xml }
 export type { Element }

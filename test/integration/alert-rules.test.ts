@@ -1,12 +1,13 @@
 // Tests the alert rules in deploy/prometheus: promtool accepts them, and each alert has a description and tests.
 
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { parse } from 'yaml'
+import { parse, stringify } from 'yaml'
+import { PROBLEMS, type ProblemCode } from '../../src/outside/problem-severity.js'
 import { findPrometheus, prometheusVersions } from '../support/setup/programs.js'
-import { root, run } from '../support/setup/process.js'
+import { root, run, temporaryDirectory } from '../support/setup/process.js'
 
 const FOLDER = join(root, 'deploy/prometheus')
 
@@ -36,7 +37,7 @@ const alerts = (read('rules.yml') as Rules).groups
   .flatMap(({ rules }) => rules)
   .filter(({ alert }) => alert !== undefined)
 /** promtool compares the texts in these tests with those that Prometheus renders. */
-const TEST_FILES = ['rules.test.yml', 'rules.long.test.yml']
+const TEST_FILES = ['rules.test.yml', 'rules.long.test.yml', 'rules.outside.test.yml']
 const tests = TEST_FILES.flatMap((file) => (read(file) as Tests).tests)
 const cases = tests.flatMap((each) => each.alert_rule_test)
 
@@ -53,10 +54,14 @@ for (const major of prometheusVersions) {
   })
 }
 
+/** The severity of some alerts is that of the problem in the label `severity` of the metric. */
+const SEVERITY =
+  /^(warning|critical|\{\{ if eq \$labels\.severity "error" \}\}critical\{\{ else \}\}warning\{\{ end \}\})$/
+
 test('each alert has a severity, a waiting time, and a description with advice', () => {
   assert.ok(alerts.length > 8)
   for (const { alert, labels, annotations, for: wait } of alerts) {
-    assert.match(labels?.severity ?? '', /^(warning|critical)$/, alert)
+    assert.match(labels?.severity ?? '', SEVERITY, alert)
     assert.match(wait ?? '', /^\d+[mh]$/, alert)
     assert.ok(
       annotations?.summary?.includes('{{ '),
@@ -133,4 +138,74 @@ test('the link of each alert leads to its section of the operations page, in the
     const anchor = annotations?.runbook_url?.replace(/^https:\/\/.+\/docs\/operations\.md#/, '')
     assert.equal(anchor, alert!.toLowerCase())
   }
+})
+
+/** The alerts for problems other than the usual ones of endpoints. `undefined`: the problems of endpoints cause an alert. */
+const ALERT_BY_PROBLEM: Partial<Record<ProblemCode, string | undefined>> = {
+  ...{ ipv4_broken: undefined, ipv6_broken: undefined },
+  certificate_chain_incomplete: 'XmppCertificateChainIncomplete',
+  certificate_stale: 'XmppStaleCertificateServed',
+  ...Object.fromEntries(
+    [
+      ...['domain_not_found', 'srv_missing', 'service_not_offered', 'srv_dot_mixed'],
+      ...['srv_target_invalid', 'srv_target_not_found', 'srv_target_loop', 'srv_port_invalid'],
+    ].map((problem) => [problem, 'XmppSrvMissing']),
+  ),
+  ...Object.fromEntries(
+    ['dns_failed', 'dns_timeout', 'private_address'].map((name) => [name, 'XmppDomainProblem']),
+  ),
+}
+
+/** Returns the alert for a problem over IPv4. */
+function findAlert(problem: ProblemCode): string | undefined {
+  if (problem in ALERT_BY_PROBLEM) return ALERT_BY_PROBLEM[problem]
+  return PROBLEMS[problem] === 'warning' ? 'XmppDomainProblem' : 'XmppEndpointDown'
+}
+
+test('each problem that a check from outside finds causes one alert, which names it', async (t) => {
+  const { path, remove } = await temporaryDirectory('prosody-exporter-rules')
+  t.after(remove)
+  const codes = Object.keys(PROBLEMS) as ProblemCode[]
+  /** Each problem has a host of its own for each address family. Over IPv6, the target works over IPv4. */
+  const endpointOf = (code: ProblemCode, family: string) =>
+    `host="${family}.${code}",service="xmpp-client",target="a:1",family="${family}"`
+  const series = codes.flatMap((code) => {
+    const labels = `problem="${code}",severity="${PROBLEMS[code]}"`
+    return [
+      ...['ipv4', 'ipv6'].map((family) => `problem{${endpointOf(code, family)},${labels}}`),
+      `up{${endpointOf(code, 'ipv6').replace(/"ipv6"$/, '"ipv4"')}}`,
+    ].map((name) => ({ series: `xmpp_endpoint_${name}`, values: '1x20' }))
+  })
+  const stale = ['ipv4', 'ipv6'].map((family) => ({
+    series: `xmpp_endpoint_certificate_matches_loaded{${endpointOf('certificate_stale', family)}}`,
+    values: '0x20',
+  }))
+  const samples = codes.flatMap((problem) =>
+    ['ipv4', 'ipv6'].flatMap((family) => {
+      const alert = findAlert(problem)
+      if (alert === undefined) return []
+      const name = family === 'ipv6' && alert === 'XmppEndpointDown' ? 'XmppIpv6Broken' : alert
+      const labels = `alertname="${name}", host="${family}.${problem}", problem="${problem}"`
+      return [{ labels: `{${labels}}`, value: 1 }]
+    }),
+  )
+  const file = join(path, 'problems.test.yml')
+  const expr = 'count by (alertname, host, problem) (ALERTS{alertstate="firing"})'
+  writeFileSync(
+    file,
+    stringify({
+      rule_files: [join(FOLDER, 'rules.yml')],
+      evaluation_interval: '1m',
+      tests: [
+        {
+          interval: '1m',
+          input_series: [...series, ...stale],
+          promql_expr_test: [{ expr, eval_time: '15m', exp_samples: samples }],
+        },
+      ],
+    }),
+  )
+  const { promtool } = await findPrometheus('3')
+  const { code, output } = await run(promtool, ['test', 'rules', file])
+  assert.equal(code, 0, output)
 })

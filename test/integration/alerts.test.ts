@@ -2,7 +2,7 @@
 // Only the times in the rules are shorter than in production.
 // Three alerts are missing here: only a defect of the exporter causes ProsodyAuditMismatch, ProsodyMemoryDoubledInAWeek
 // differs from ProsodyMemoryGrowth only in its times, and ProsodyExporterMessagesFailing needs attempts that fail for a long
-// time. The tests of promtool include them.
+// time. The tests of promtool include them. outside-faults.test.ts provokes what the checks from outside find.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'

@@ -1,12 +1,13 @@
-// Tests the expiry times of certificates that mod_adhoc_statistics exports. The truth is the certificate that
-// `openssl s_client` gets from each port.
+// Tests the expiry times and fingerprints of certificates that mod_adhoc_statistics exports. The truth is the
+// certificate that `openssl s_client` gets from each port.
 
 import assert from 'node:assert/strict'
-import { copyFile, mkdir, rename, symlink, utimes } from 'node:fs/promises'
+import { X509Certificate } from 'node:crypto'
+import { copyFile, mkdir, readFile, rename, symlink, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { readExposition, readServer, type Family } from '../support/compare.js'
-import { withExporterFor } from '../support/exporter.js'
+import { withExporterFor, type RunningExporter } from '../support/exporter.js'
 import { fetchCertificate, openssl } from '../support/openssl.js'
 import {
   everyVersion,
@@ -22,7 +23,17 @@ import { openStream } from '../support/xmpp-client.js'
 const HOST = 'one.example'
 const STATS = 'stats.one.example'
 
-type Certificates = Readonly<Record<string, number>>
+/** For each service, the expiry time of its certificate, and the SHA-256 of its DER form. */
+type Certificates = {
+  readonly expiry: Readonly<Record<string, number>>
+  readonly fingerprints: Readonly<Record<string, string>>
+}
+
+const NONE: Certificates = { expiry: {}, fingerprints: {} }
+
+/** Returns the SHA-256 of a certificate as `xmpp_certificate_info` has it. */
+const getFingerprint = ({ fingerprint256 }: X509Certificate) =>
+  fingerprint256.replaceAll(':', '').toLowerCase()
 
 /** Creates a certificate of the host that expires after a number of days, and its key. */
 async function createCertificate(file: string, days: number): Promise<void> {
@@ -36,10 +47,11 @@ async function createCertificate(file: string, days: number): Promise<void> {
 async function startProsody(
   t: TestContext,
   version: Version,
-  makeGlobals: (isLegacy: boolean, directory: string) => LuaOptions,
+  makeGlobals: (isLegacy: boolean, directory: string, httpsPorts: readonly number[]) => LuaOptions,
 ) {
   const isLegacy = version === legacyVersion
-  const [direct = 0, s2s = 0, https = 0] = await freePorts(3)
+  const [direct = 0, s2s = 0, https = 0, otherHttps = 0] = await freePorts(4)
+  const httpsPorts = [https, otherHttps]
   const tlsPorts: Readonly<Record<string, number>> = isLegacy
     ? { legacy_ssl: direct, https }
     : { c2s_direct_tls: direct, s2s_direct_tls: s2s, https }
@@ -54,21 +66,28 @@ async function startProsody(
     hosts: [HOST],
     statsDomains: [STATS],
     modules: ['tls', 'test_eval', ...(isLegacy ? ['test_legacy'] : [])],
-    tlsPorts,
+    tlsPorts: { ...tlsPorts, https: httpsPorts },
     globals: {
       certificates: JSON.stringify(certs),
       ...(isLegacy && { statistics_interval: '3600' }),
-      ...makeGlobals(isLegacy, directory.path),
+      ...makeGlobals(isLegacy, directory.path, httpsPorts),
     },
   })
+  const startExporter = () =>
+    withExporterFor(t, prosody, { env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' } })
   // Prosody 0.11 has no mod_http_openmetrics, so the test reads the families through an exporter.
-  const exporter = isLegacy
-    ? await withExporterFor(t, prosody, { env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' } })
-    : undefined
-  const readFamilies = async (): Promise<Family[]> => {
+  const ownExporter = isLegacy ? await startExporter() : undefined
+  const readFamilies = async (exporter = ownExporter): Promise<Family[]> => {
     if (!exporter) return await readServer(prosody)
-    await evalLua(prosody, 'prosody.test_legacy.collect()')
+    if (isLegacy) await evalLua(prosody, 'prosody.test_legacy.collect()')
     return readExposition(await untilUp(exporter), 'text')
+  }
+  const readSamples = async (names: readonly string[], exporter?: RunningExporter) => {
+    const families = await readFamilies(exporter)
+    return names.map((name) => {
+      const samples = families.find((family) => family.name === name)?.samples ?? []
+      return samples.filter(({ labels }) => labels.host === HOST)
+    })
   }
   return {
     prosody,
@@ -76,36 +95,55 @@ async function startProsody(
     files: { host: join(certs, HOST), other: join(directory.path, 'other') },
     directory: directory.path,
     isLegacy,
-    tlsPorts,
+    httpsPorts,
+    exporter: ownExporter,
+    startExporter,
 
-    /** Returns the exported expiry times of the host by service, and whether a reload is needed. */
-    read: async (): Promise<{ expiry: Certificates; isReloadNeeded: boolean }> => {
-      const families = await readFamilies()
-      const samples = (name: string) =>
-        families
-          .find((family) => family.name === name)
-          ?.samples.filter(({ labels }) => labels.host === HOST) ?? []
-      const expiry = samples('xmpp_certificate_expiry_timestamp_seconds')
-      const [reload] = samples('xmpp_certificate_reload_needed')
+    /** Returns the exported expiry times and fingerprints of the host by service, and whether a reload is needed. */
+    read: async (
+      exporter?: RunningExporter,
+    ): Promise<Certificates & { readonly isReloadNeeded: boolean }> => {
+      const names = [
+        'xmpp_certificate_expiry_timestamp_seconds',
+        'xmpp_certificate_info',
+        'xmpp_certificate_reload_needed',
+      ]
+      const [expiry = [], info = [], [reload] = []] = await readSamples(names, exporter)
+      assert.ok(info.every(({ value }) => value === 1))
+      const services = info.map(({ labels }) => labels.service)
+      assert.equal(new Set(services).size, services.length, 'one series for each service')
       return {
         expiry: Object.fromEntries(
           expiry.map(({ labels, value }) => [labels.service ?? 'missing', value]),
+        ),
+        fingerprints: Object.fromEntries(
+          info.map(({ labels }) => [labels.service ?? 'missing', labels.sha256 ?? 'missing']),
         ),
         isReloadNeeded: reload?.value === 1,
       }
     },
 
-    /** Returns the expiry times of the certificates that openssl gets from the ports. */
+    /** Returns the exported fingerprints of a service. */
+    readFingerprints: async (service: string): Promise<string[]> => {
+      const [info = []] = await readSamples(['xmpp_certificate_info'])
+      return info.flatMap(({ labels }) =>
+        labels.service === service ? [labels.sha256 ?? 'missing'] : [],
+      )
+    },
+
+    /** Returns the certificates that openssl gets from the ports. */
     fetch: async (services: readonly string[]): Promise<Certificates> => {
       const expiry: Record<string, number> = {}
+      const fingerprints: Record<string, string> = {}
       for (const service of services) {
         const port =
           tlsPorts[service] ?? (service === 'c2s' ? prosody.ports.c2s : prosody.ports.s2s)
         const protocol = service === 'c2s' ? 'xmpp' : service === 's2s' ? 'xmpp-server' : undefined
-        const { validTo } = await fetchCertificate(port, HOST, protocol)
-        expiry[service] = Date.parse(validTo) / 1000
+        const certificate = await fetchCertificate(port, HOST, protocol)
+        expiry[service] = Date.parse(certificate.validTo) / 1000
+        fingerprints[service] = getFingerprint(certificate)
       }
-      return expiry
+      return { expiry, fingerprints }
     },
 
     services: ['c2s', 's2s', ...Object.keys(tlsPorts)],
@@ -116,14 +154,14 @@ async function startProsody(
 
 type Server = Awaited<ReturnType<typeof startProsody>>
 
-/** Asserts that each service has a series with the expiry time that openssl finds. */
+/** Asserts that each service has a series with the expiry time, and one with the fingerprint, that openssl finds. */
 async function assertServed({ read, fetch, services }: Server, isReloadNeeded: boolean) {
   const served = await fetch(services)
-  const isSame = new Set(Object.values(served)).size === 1
-  assert.deepEqual(await read(), {
-    expiry: isSame ? { '': served.c2s } : served,
-    isReloadNeeded,
-  })
+  const isSame = new Set(Object.values(served.fingerprints)).size === 1
+  const expected = isSame
+    ? { expiry: { '': served.expiry.c2s }, fingerprints: { '': served.fingerprints.c2s } }
+    : served
+  assert.deepEqual(await read(), { ...expected, isReloadNeeded })
   return served
 }
 
@@ -139,11 +177,12 @@ const oneCertificate = (isLegacy: boolean, directory: string): LuaOptions => {
 }
 
 for (const version of everyVersion) {
-  test(`the expiry time is that of the loaded certificate, and a renewed file needs a reload (Prosody ${version})`, async (t) => {
+  test(`the expiry time and the fingerprint are those of the loaded certificate, and a renewed file needs a reload (Prosody ${version})`, async (t) => {
     const server = await startProsody(t, version, oneCertificate)
     const { files, prosody, isLegacy } = server
+    const exporter = server.exporter ?? (await server.startExporter())
     const first = await assertServed(server, false)
-    assert.equal(new Set(Object.values(first)).size, 1)
+    assert.equal(new Set(Object.values(first.fingerprints)).size, 1)
 
     // A file with a new time and the old certificate needs no reload.
     await utimes(`${files.host}.crt`, new Date(), new Date())
@@ -152,20 +191,24 @@ for (const version of everyVersion) {
     await createCertificate(files.host, 90)
     await untilReloadNeeded(server)
     assert.deepEqual(await assertServed(server, true), first)
+    assert.deepEqual(await server.read(exporter), await server.read())
     await server.reloadModule()
     assert.deepEqual(await assertServed(server, true), first)
 
     // Before Prosody 0.12, a reload does not change the certificates of ports with TLS from the start.
     await server.reload()
     const second = await assertServed(server, isLegacy)
-    assert.ok(second.c2s! > first.c2s!)
-    assert.equal(second.https === second.c2s, !isLegacy)
+    assert.deepEqual(await server.read(exporter), await server.read())
+    assert.ok(second.expiry.c2s! > first.expiry.c2s!)
+    assert.equal(second.fingerprints.https === second.fingerprints.c2s, !isLegacy)
+    const renewed = new X509Certificate(await readFile(`${files.host}.crt`))
+    assert.equal(second.fingerprints.c2s, getFingerprint(renewed))
 
     await prosody.restart()
     const third = await assertServed(server, false)
     assert.deepEqual(
-      Object.values(third),
-      server.services.map(() => second.c2s),
+      Object.values(third.fingerprints),
+      server.services.map(() => second.fingerprints.c2s),
     )
   })
 
@@ -184,7 +227,7 @@ for (const version of everyVersion) {
     await link(files.other)
     await prosody.restart()
     const first = await assertServed(server, false)
-    assert.ok(first.https! > first.c2s!)
+    assert.ok(first.expiry.https! > first.expiry.c2s!)
 
     // Certbot renews a certificate by changing symbolic links.
     const renewed = join(directory, 'renewed')
@@ -200,10 +243,24 @@ for (const version of everyVersion) {
     await link(renewed)
     await prosody.restart()
     const second = await assertServed(server, false)
-    assert.ok(second.https! > first.https!)
+    assert.ok(second.expiry.https! > first.expiry.https!)
   })
 
-  test(`a certificate that Prosody ${version} could not load has no expiry time`, async (t) => {
+  test(`a service whose ports have different certificates has a fingerprint for each (Prosody ${version})`, async (t) => {
+    const server = await startProsody(t, version, (_, directory, [port, otherPort]) => ({
+      // Since Prosody 0.12, a host with a certificate of its own sends it from all ports.
+      certificates: JSON.stringify(join(directory, 'none')),
+      https_certificate: `{ [${port}] = "${directory}/certs/${HOST}.crt", [${otherPort}] = "${directory}/other.crt" }`,
+    }))
+    const sent = await Promise.all(server.httpsPorts.map((port) => fetchCertificate(port, HOST)))
+    assert.equal(new Set(sent.map(getFingerprint)).size, 2)
+    assert.deepEqual(
+      (await server.readFingerprints('https')).sort(),
+      sent.map(getFingerprint).sort(),
+    )
+  })
+
+  test(`a certificate that Prosody ${version} could not load has no series`, async (t) => {
     const server = await startProsody(t, version, oneCertificate)
     const { files, prosody, services } = server
     const before = await assertServed(server, false)
@@ -214,15 +271,18 @@ for (const version of everyVersion) {
     await server.reload()
     const direct = services.filter((service) => !['c2s', 's2s'].includes(service))
     const served = await server.fetch(direct)
-    assert.deepEqual(served, Object.fromEntries(direct.map((service) => [service, before.c2s])))
-    assert.deepEqual(await server.read(), { expiry: served, isReloadNeeded: true })
+    assert.deepEqual(
+      served.fingerprints,
+      Object.fromEntries(direct.map((service) => [service, before.fingerprints.c2s])),
+    )
+    assert.deepEqual(await server.read(), { ...served, isReloadNeeded: true })
     const client = await openStream(prosody.ports.c2s, HOST, 'jabber:client')
     t.after(() => client.close())
     const features = await client.next(({ name }) => name === 'stream:features')
     assert.equal(features.getChild('starttls'), undefined)
 
     await copyFile(`${files.other}.key`, `${files.host}.key`)
-    assert.deepEqual(await server.read(), { expiry: served, isReloadNeeded: true })
+    assert.deepEqual(await server.read(), { ...served, isReloadNeeded: true })
     await prosody.restart()
     await assertServed(server, false)
   })
@@ -256,9 +316,9 @@ for (const version of everyVersion) {
     const server = await startProsody(t, version, oneCertificate)
     const { prosody } = server
     const before = await server.read()
-    assert.notDeepEqual(before.expiry, {})
+    assert.notDeepEqual(before.fingerprints, {})
     await evalLua(prosody, `assert(require "core.hostmanager".deactivate("${HOST}"))`)
-    assert.deepEqual(await server.read(), { expiry: {}, isReloadNeeded: false })
+    assert.deepEqual(await server.read(), { ...NONE, isReloadNeeded: false })
     await evalLua(
       prosody,
       `local config = require "core.configmanager".getconfig()
@@ -282,7 +342,7 @@ for (const version of everyVersion) {
     const first = await server.read()
     await createCertificate(files.host, 90)
     await untilReloadNeeded(server)
-    assert.deepEqual((await server.read()).expiry, first.expiry)
+    assert.deepEqual(await server.read(), { ...first, isReloadNeeded: true })
     await server.reloadModule()
     await untilReloadNeeded(server)
     const lines = prosody.log().match(/.*can't read.*/g) ?? []

@@ -3,15 +3,12 @@
 
 import xml, { type Element } from '@xmpp/xml'
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import process from 'node:process'
-import { test, type TestContext } from 'node:test'
-import { SOURCE, withExporterFor } from '../support/exporter.js'
+import { test } from 'node:test'
+import { withExporterFor } from '../support/exporter.js'
+import { listLoadedFiles } from '../support/loaded-files.js'
 import { postNotification, writeMessagingConfig } from '../support/notifications.js'
 import { prosodyVersions, withProsody } from '../support/prosody.js'
 import { untilUp } from '../support/real.js'
-import { freePort, launch, root, temporaryDirectory, until } from '../support/setup/process.js'
 import { startStanzaRelay } from '../support/stanza-relay.js'
 import { commandElement, login } from '../support/xmpp-client.js'
 
@@ -109,47 +106,6 @@ test('without settings of alerts, /alerts does not exist', async (t) => {
     assert.equal(status, 404, method)
   }
 })
-
-/** Runs the exporter from its source until it answers, and returns the files in `src/` that it has loaded. */
-async function listLoadedFiles(t: TestContext, flags: readonly string[]): Promise<string[]> {
-  const { path, remove } = await temporaryDirectory('prosody-exporter-loaded')
-  t.after(remove)
-  const port = await freePort()
-  const { PATH, HOME } = process.env
-  const child = launch(
-    process.execPath,
-    [
-      ...SOURCE,
-      `--web.listen-address=127.0.0.1:${port}`,
-      `--xmpp.service=xmpp://127.0.0.1:${await freePort()}`,
-      `--xmpp.domain=${STATS}`,
-      ...flags,
-    ],
-    // With NODE_V8_COVERAGE, Node.js writes the names of all loaded files when it exits.
-    {
-      cwd: root,
-      env: { PATH, HOME, PROSODY_EXPORTER_XMPP_SECRET: 'secret', NODE_V8_COVERAGE: path },
-    },
-  )
-  t.after(() => child.stop())
-  await until(
-    async () => {
-      assert.ok(child.running(), child.output())
-      return (await fetch(`http://127.0.0.1:${port}/metrics`).catch(() => undefined))?.ok
-    },
-    { what: 'the exporter answers' },
-  )
-  await child.stop(60_000)
-  const urls = readdirSync(path).flatMap((name) => {
-    const { result } = JSON.parse(readFileSync(join(path, name), 'utf8')) as {
-      result: { url: string }[]
-    }
-    return result.map(({ url }) => url)
-  })
-  const loaded = new Set(urls.flatMap((url) => /\/src\/(.*\.ts)$/.exec(url)?.[1] ?? []))
-  assert.ok(loaded.has('exporter.ts'), `the exporter loaded ${[...loaded].join(' ')}`)
-  return [...loaded]
-}
 
 test('the code for alerts and chat is loaded only with settings of them', async (t) => {
   const inMessaging = (files: readonly string[]) =>

@@ -2,7 +2,10 @@
 // traffic that the dashboard shows: once as the only server of an exporter, and once as one of several servers.
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
 import xml from '@xmpp/xml'
@@ -59,7 +62,7 @@ test('the rows below "Hosts" are collapsed, and contain their panels', () => {
     [
       ...['Overview: open', 'Hosts: open', 'Process: collapsed', 'Logins and accounts: collapsed'],
       ...['Other servers (s2s): collapsed', 'Rooms (MUC): collapsed', 'Mobile clients: collapsed'],
-      ...['Jitsi Meet: collapsed', 'The exporter itself: collapsed'],
+      ...['Jitsi Meet: collapsed', 'The exporter itself: collapsed', 'From outside: collapsed'],
     ],
   )
   for (const { title, collapsed, panels: inner = [] } of rows) {
@@ -196,6 +199,35 @@ async function talk(from: XmppUser, to: XmppUser) {
   await to.next(({ name, attrs }) => name === 'message' && attrs.from === from.jid)
 }
 
+const ENDPOINT = 'service="xmpp-client",target="xmpp.one.example:5222",family="ipv4"'
+
+/** The metrics of an exporter that checks a domain from outside. */
+const OUTSIDE = `xmpp_endpoint_up{host="${HOST}",${ENDPOINT}} 1
+xmpp_endpoint_problem{host="${HOST}",${ENDPOINT},problem="starttls_optional",severity="warning"} 1
+xmpp_endpoint_connect_seconds{host="${HOST}",${ENDPOINT},phase="tcp"} 0.02
+xmpp_endpoint_tls_info{host="${HOST}",${ENDPOINT},version="TLSv1.3",cipher="TLS_AES_256_GCM_SHA384"} 1
+xmpp_endpoint_certificate_expiry_timestamp_seconds{host="${HOST}",${ENDPOINT}} 4102444800
+xmpp_endpoint_certificate_matches_loaded{host="${HOST}",${ENDPOINT}} 1
+xmpp_endpoint_sasl_mechanism{host="${HOST}",${ENDPOINT},mechanism="SCRAM-SHA-1"} 1
+xmpp_srv_records{host="${HOST}",service="xmpp-client"} 1
+xmpp_domain_check_timestamp_seconds{host="${HOST}"} 1700000000
+xmpp_s2s_ping_seconds{remote="${FAR}"} 0.1
+`
+
+/** Starts a web server that returns these metrics, because the checks need DNS. Returns its URL. */
+async function serveOutside(t: TestContext): Promise<string> {
+  const server = createServer((_, response) => {
+    response.setHeader('Content-Type', 'text/plain; version=0.0.4').end(OUTSIDE)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/metrics`
+}
+
 /** Starts Prometheus with three exporters: for the first Prosody, for both, and for the first with a low series limit. */
 async function startPrometheus(t: TestContext, near: TestProsody, far: TestProsody) {
   const { path, remove } = await temporaryDirectory('prosody-exporter-dashboard')
@@ -229,9 +261,10 @@ async function startPrometheus(t: TestContext, near: TestProsody, far: TestProso
       { name: 'limited', target: `${limited.url}/metrics` },
       { name: 'several', target: `${several.url}/sd`, discovery: true },
       { name: 'prosody-exporter', target: `${several.url}/metrics` },
+      { name: 'outside', target: await serveOutside(t) },
     ],
   })
-  await Promise.all(['prosody', 'several'].map((job) => prometheus.scrapes(job, 2)))
+  await Promise.all(['prosody', 'several', 'outside'].map((job) => prometheus.scrapes(job, 2)))
   return { prometheus, instance: new URL(single.url).host, limited: new URL(limited.url).host }
 }
 

@@ -44,6 +44,8 @@ type Fakes = {
   scrape: (waitMs: number) => Promise<void>
   /** The names of the XMPP servers. If set, the app also has the routes for several servers. */
   servers: readonly string[]
+  /** The domains of `module=outside`. */
+  domains: readonly string[]
   isFailure: (snapshot: { exposition: Exposition }) => boolean
   /** Adds more routes to the app. */
   addRoutes: (app: Hono, log: Log) => void
@@ -59,6 +61,14 @@ export function createFakeApp(fakes: Partial<Fakes> = {}) {
       await fakes.scrape?.(waitMs)
       return fakes.snapshot ?? { exposition: exposition('all') }
     },
+  }
+  const toModule = (names: readonly string[], text: string) => {
+    const sources = new Map(names.map((name) => [name, { ...source }]))
+    return {
+      names: () => names,
+      find: (name: string) => sources.get(name.toLowerCase()),
+      debug: () => Promise.resolve(text),
+    }
   }
   const app = createApp({
     telemetryPath: fakes.telemetryPath ?? '/metrics',
@@ -81,9 +91,8 @@ export function createFakeApp(fakes: Partial<Fakes> = {}) {
       addServerRoutes(hono, serve, {
         timeoutOffsetMs: 500,
         external: { origin: undefined, path: '' },
-        names: () => servers,
-        probe: (name) => (servers.includes(name) ? source : undefined),
-        debug: () => Promise.resolve('exchange'),
+        servers: toModule(servers, 'exchange'),
+        outside: fakes.domains && toModule(fakes.domains, 'conversation'),
         config: () => Promise.resolve('a: b\n'),
         reload: () => Promise.resolve(true),
       })

@@ -58,7 +58,9 @@ export type ProsodyConfig = {
   /** Whether plugin_paths has the directory of mod_adhoc_statistics. Default: true. */
   readonly hasModule?: boolean
   /** The ports of services with TLS from the start, for example `https`. By default, these services have no ports. */
-  readonly tlsPorts?: Readonly<Record<string, number>>
+  readonly tlsPorts?: Readonly<Record<string, number | readonly number[]>>
+  /** The addresses on which the server listens. By default, 127.0.0.1. */
+  readonly interfaces?: readonly string[]
   /** Lua text that comes before the rest of the configuration (`extraGlobal`) or after it (`extra`). */
   readonly extraGlobal?: string
   readonly extra?: string
@@ -149,6 +151,7 @@ export async function withProsody(
       ...(config.logLevel && { logLevel: config.logLevel }),
       ...(current && { ports: current.ports }),
       ...(config.env && { env: config.env }),
+      ...(config.interfaces && { interfaces: config.interfaces }),
       ...(config.tlsPorts && { tlsPorts: config.tlsPorts }),
     })
   }

@@ -3,6 +3,7 @@
 import { Hono } from 'hono'
 import type { History } from '../../src/history/history.js'
 import { summarize } from '../../src/history/server-summary.js'
+import type { OutsideSection } from '../../src/page/outside-section.js'
 import { createStatusPage, type PageServer, type StatusPage } from '../../src/page/page.js'
 import type { CollectorResult } from '../../src/scrape/collector-result.js'
 import { createCollection, FAMILIES, gauge } from './summary-families.js'
@@ -29,7 +30,10 @@ export const createPageServer = (history: History, name = 'main'): PageServer =>
   reportLink: () => ({ isConnected: true, connects: 1, problem: undefined, conflict: undefined }),
 })
 
-export function createTestPage(servers: readonly PageServer[]): { app: Hono; page: StatusPage } {
+export function createTestPage(
+  servers: readonly PageServer[],
+  outside?: OutsideSection,
+): { app: Hono; page: StatusPage } {
   const app = new Hono()
   const page = createStatusPage({
     version: '1.2.3',
@@ -39,6 +43,7 @@ export function createTestPage(servers: readonly PageServer[]): { app: Hono; pag
     notices: () => [],
     collectors: [{ name: 'registry', help: 'The registry.' }],
     job: () => 'scrape_configs: []',
+    outside,
   })
   page.addTo(app)
   return { app, page }

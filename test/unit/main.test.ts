@@ -89,7 +89,7 @@ test('an unknown command causes one line that lists the commands, and exit code 
       code: 2,
       stdout: '',
       stderr:
-        'prosody-exporter: unknown command "docter": expected setup, doctor, compare or help. See --help.\n',
+        'prosody-exporter: unknown command "docter": expected setup, doctor, outside, compare or help. See --help.\n',
     })
   }
   const { code, stderr } = await run(['help', 'doctor', 'compare'])
@@ -179,6 +179,12 @@ test('an invalid option causes one line on stderr without the secret, and exit c
       assert.ok(!stderr.includes(SECRET), stderr)
     }),
   )
+})
+
+test('doctor says what to run if the configuration has no XMPP server', async () => {
+  const { code, stderr } = await run(['doctor', '--outside.domains=example.org'])
+  assert.match(stderr, /^prosody-exporter: doctor: .* run "prosody-exporter outside DOMAIN"\.\n$/)
+  assert.equal(code, 2)
 })
 
 test('--config.check prints one line about the configuration and the secret file, and exits with 0 or 1', async () => {

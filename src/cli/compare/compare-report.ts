@@ -1,3 +1,4 @@
+import { escapeControls } from '../escape-controls.js'
 import type { Comparison, FamilyComparison } from './compare.js'
 import type { ReadResult } from './read-exposition.js'
 
@@ -90,15 +91,8 @@ function renderConclusion({ comparison, old, new: now }: Report): string {
   return `The new metrics have every series of all ${families.length} families.`
 }
 
-/**
- * Formats UTF-8 bytes for a terminal: at most MAX_SHOWN bytes on one line, with control characters escaped. Control
- * characters in the text of a server could move the cursor of the terminal, or change the text direction.
- */
+/** Formats UTF-8 bytes for a terminal: at most MAX_SHOWN bytes on one line, with control characters escaped. */
 export function toPrintable(bytes: string): string {
-  const text = Buffer.from(bytes.slice(0, MAX_SHOWN), 'latin1').toString()
-  const shown = text.replace(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
-    (c) => `\\u{${c.codePointAt(0)!.toString(16)}}`,
-  )
+  const shown = escapeControls(Buffer.from(bytes.slice(0, MAX_SHOWN), 'latin1').toString())
   return bytes.length > MAX_SHOWN ? `${shown}…` : shown
 }

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { findCertificateProblem } from '../../access/find-certificate-problem.js'
 import type { Config, ServerConfig } from '../../config/read-config.js'
-import { splitMessage } from '../../errors.js'
+import { ConfigError, splitMessage } from '../../errors.js'
 import { serverMask } from '../../log/mask.js'
 import { formatPrometheusJobs, type PrometheusAccess } from '../../servers/prometheus-job.js'
 import { readWebConfig } from '../../access/read-web-config.js'
@@ -50,6 +50,7 @@ export type DoctorOptions = {
  *
  * @param flags The flags that only doctor has.
  * @returns The exit code: 0 when no step failed, else 1.
+ * @throws {ConfigError} if the configuration has no XMPP server.
  */
 export async function doctorCommand(
   config: Config,
@@ -58,6 +59,12 @@ export async function doctorCommand(
 ): Promise<0 | 1> {
   const { servers } = config
   const { print } = options
+  if (servers.length === 0) {
+    throw new ConfigError(
+      'doctor: expected an XMPP server in the configuration, got only checks from outside. ' +
+        'To check a domain, run "prosody-exporter outside DOMAIN".',
+    )
+  }
   if (flags.has(SHOW_PROSODY)) for (const server of servers) print(renderProsodyLines(server))
   if (flags.has(SHOW_PROMETHEUS)) {
     print(

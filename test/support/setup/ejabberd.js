@@ -38,8 +38,10 @@ export function findEjabberd(version, say) {
  * @param {object} options.config The content of ejabberd.yml, written as JSON, which is valid YAML.
  * @param {Readonly<Record<string, string>>} options.users The accounts to create. A key is the JID of an account,
  *   and its value is the password.
+ * @param {(command: readonly string[]) => string[]} [options.wrap] Returns the command that runs ejabberd's command
+ *   elsewhere, for example in a network namespace.
  */
-export async function startEjabberd({ version, config, users }) {
+export async function startEjabberd({ version, config, users, wrap = (command) => [...command] }) {
   const root = await findEjabberd(version)
   const directory = await temporaryDirectory('prosody-exporter-ejabberd')
   const dir = directory.path
@@ -53,7 +55,7 @@ export async function startEjabberd({ version, config, users }) {
       ...['-noinput', '+S', '1', '-mnesia', 'dir', JSON.stringify(join(dir, 'data'))],
       ...['-s', 'ejabberd', '-eval', registerAll(users)],
     ]
-    const [command = '', ...rest] = inRoot(root, [`${bin}/erlexec`, ...args])
+    const [command = '', ...rest] = wrap(inRoot(root, [`${bin}/erlexec`, ...args]))
     const child = launch(command, rest, {
       cwd: dir,
       // Erlang's start script and ejabberdctl normally set these environment variables.

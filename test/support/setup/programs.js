@@ -2,6 +2,7 @@
  * Finds the real programs that the tests run. Each is downloaded from the Debian suite that has the required version.
  */
 
+import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -119,6 +120,40 @@ export async function findMandoc(say) {
 }
 
 /**
+ * Finds the programs that configure network namespaces: ip(8) of iproute2, and nft(8) of nftables.
+ *
+ * @param {Say} [say]
+ * @returns {Promise<{ ip: string, nft: string, env: NodeJS.ProcessEnv }>}
+ */
+export async function findNetworkTools(say) {
+  const found = await findProgram('usr/sbin/nft', ['iproute2', 'nftables'], say)
+  // The path depends on the release: since trixie, no package has files outside of /usr.
+  const paths = ['bin/ip', 'usr/bin/ip'].map((path) => join(found.root, path))
+  const ip = paths.find((path) => existsSync(path)) ?? 'ip'
+  return { ip, nft: found.command, env: found.env }
+}
+
+/**
+ * Finds NSD, an authoritative DNS server.
+ *
+ * @param {Say} [say]
+ * @returns {Promise<Program>}
+ */
+export async function findNsd(say) {
+  return await findProgram('usr/sbin/nsd', ['nsd'], say)
+}
+
+/**
+ * Finds Unbound, a DNS server that resolves names recursively.
+ *
+ * @param {Say} [say]
+ * @returns {Promise<Program>}
+ */
+export async function findUnbound(say) {
+  return await findProgram('usr/sbin/unbound', ['unbound'], say)
+}
+
+/**
  * @param {Say} [say]
  * @returns {Promise<string>} The path of libfaketime, a library for LD_PRELOAD that changes the clock of a program.
  */
@@ -183,6 +218,9 @@ export async function fetchAll(say) {
   await findMandoc(say)
   await findChromium(say)
   await findFaketime(say)
+  await findNetworkTools(say)
+  await findNsd(say)
+  await findUnbound(say)
   await unpackLuacheck(say)
   await findSmallDebian(say)
 }

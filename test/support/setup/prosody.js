@@ -20,6 +20,8 @@ import { freePorts, launch, run, SetupError, temporaryDirectory, until } from '.
  * @property {number} http
  */
 
+/** @typedef {Readonly<Record<string, number | readonly number[]>>} TlsPorts One port, or several, of each service. */
+
 /**
  * @typedef {object} Prosody
  * @property {string} version
@@ -48,8 +50,9 @@ import { freePorts, launch, run, SetupError, temporaryDirectory, until } from '.
  * @param {string} [options.dir] The directory of the server, which `stop()` does not remove. Without this option,
  *   it is a temporary directory, which `stop()` removes.
  * @param {Ports} [options.ports] The ports of the server. Without this option, free ports are used.
- * @param {Readonly<Record<string, number>>} [options.tlsPorts] The ports of services with TLS from the start, for
+ * @param {TlsPorts} [options.tlsPorts] The ports of services with TLS from the start, for
  *   example `https` or `c2s_direct_tls`. Without this option, these services have no ports.
+ * @param {readonly string[]} [options.interfaces] The addresses on which the server listens, by default 127.0.0.1.
  * @param {readonly string[]} [options.pluginPaths] The directories for `plugin_paths`. They replace those in the
  *   configuration.
  * @param {'debug' | 'info' | 'warn'} [options.logLevel] The level of Prosody's log, by default `info`.
@@ -170,19 +173,25 @@ const DIRECT_TLS = ['c2s_direct_tls', 's2s_direct_tls', 'legacy_ssl']
  * @param {Ports} ports
  * @param {{
  *   logLevel?: string | undefined
+ *   interfaces?: readonly string[] | undefined
  *   pluginPaths?: readonly string[] | undefined
- *   tlsPorts?: Readonly<Record<string, number>> | undefined
+ *   tlsPorts?: TlsPorts | undefined
  * }} options
  */
-function wrapperConfig(dir, ports, { logLevel = 'info', pluginPaths, tlsPorts = {} }) {
+function wrapperConfig(
+  dir,
+  ports,
+  { logLevel = 'info', interfaces = ['127.0.0.1'], pluginPaths, tlsPorts = {} },
+) {
+  const listed = interfaces.map((address) => JSON.stringify(address)).join(', ')
   const paths = pluginPaths?.map((path) => JSON.stringify(path)).join(', ')
   return [
     'Include "server.cfg.lua"',
-    'interfaces = { "127.0.0.1" }',
+    `interfaces = { ${listed} }`,
     'local_interfaces = { "127.0.0.1" }',
-    ...[...SERVICES, ...DIRECT_TLS].map((name) => `${name}_interfaces = { "127.0.0.1" }`),
+    ...[...SERVICES, ...DIRECT_TLS].map((name) => `${name}_interfaces = { ${listed} }`),
     ...[...DIRECT_TLS, 'https', 'proxy65', 'console'].map(
-      (name) => `${name}_ports = { ${tlsPorts[name] ?? ''} }`,
+      (name) => `${name}_ports = { ${String(tlsPorts[name] ?? '')} }`,
     ),
     `component_ports = { ${ports.component} }`,
     `c2s_ports = { ${ports.c2s} }`,

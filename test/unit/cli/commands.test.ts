@@ -84,7 +84,7 @@ test('an unknown command is an error that lists the commands in one line', () =>
   for (const name of ['docter', '', 'Doctor', 'a\nb']) {
     assert.throws(() => findCommand(name), {
       name: ConfigError.name,
-      message: `unknown command ${JSON.stringify(name)}: expected setup, doctor, compare or help. See --help.`,
+      message: `unknown command ${JSON.stringify(name)}: expected setup, doctor, outside, compare or help. See --help.`,
     })
   }
 })

@@ -190,7 +190,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …:', 
     [
       'an unknown section',
       'log: {level: info}',
-      '1:1: log: expected servers, collection, exposition, registry, web, state, page, alerts, chat, alertmanager or limits, got an unknown key',
+      '1:1: log: expected servers, collection, exposition, registry, web, state, page, alerts, chat, alertmanager, outside or limits, got an unknown key',
     ],
     [
       'an unknown key of a server',
@@ -225,7 +225,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …:', 
     [
       'a key that is a property of JavaScript objects',
       '__proto__: {}',
-      '1:1: __proto__: expected servers, collection, exposition, registry, web, state, page, alerts, chat, alertmanager or limits, got an unknown key',
+      '1:1: __proto__: expected servers, collection, exposition, registry, web, state, page, alerts, chat, alertmanager, outside or limits, got an unknown key',
     ],
     [
       'the first of several mistakes',

@@ -54,6 +54,7 @@ describe('defaults and overrides', () => {
       alertmanager: undefined,
       stateDirectory: undefined,
       limits: { series: 2_000_000, labelValueLength: 0 },
+      outside: undefined,
       log: { level: 'info', format: 'logfmt' },
     })
   })

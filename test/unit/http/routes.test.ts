@@ -329,6 +329,46 @@ for (const transport of TRANSPORTS) {
         assert.equal((await app.request('/probe?target=none')).status, 400)
       })
 
+      test('/probe?module=outside serves the metrics of a configured domain, and no server', async () => {
+        const { app } = createFakeApp({ servers: ['one'], domains: ['example.com'] })
+        const get = async (query: string) => {
+          const response = await app.request(`/probe?${query}`)
+          return { status: response.status, text: await response.text() }
+        }
+        const found = 'module=outside&target=example.com'
+        assert.equal((await get(found)).status, 200)
+        assert.deepEqual(await get(`${found}&debug=true`), { status: 200, text: 'conversation\n' })
+        for (const query of [found, 'module=outside&target=Example.COM'])
+          assert.equal((await get(`${query}&debug=true`)).status, 503, query)
+        const wrong = await get('module=outside&target=one')
+        assert.equal(wrong.status, 400)
+        assert.match(wrong.text, /a domain of outside\.domains/)
+        for (const query of ['target=example.com', 'module=&target=one', 'module=x&target=one']) {
+          assert.equal((await get(query)).status, 400, query)
+        }
+      })
+
+      test('/sd?module=outside lists the domains', async () => {
+        const { app } = createFakeApp({ servers: ['one'], domains: ['example.com'] })
+        const response = await app.request('/sd?module=outside', { headers: { Host: 'a:9347' } })
+        const [group, ...others] = (await response.json()) as { labels: Record<string, string> }[]
+        assert.deepEqual(others, [])
+        const { __param_module, __param_target, instance } = group!.labels
+        assert.deepEqual(
+          { __param_module, __param_target, instance },
+          { __param_module: 'outside', __param_target: 'example.com', instance: 'example.com' },
+        )
+      })
+
+      test('without checks from outside, module=outside is refused with the setting to add', async () => {
+        const { app } = createFakeApp({ servers: ['one'] })
+        for (const path of ['/probe?module=outside&target=one', '/sd?module=outside']) {
+          const response = await app.request(path)
+          assert.equal(response.status, 400)
+          assert.match(await response.text(), /Set outside\.domains/)
+        }
+      })
+
       test('/-/reload reloads the configuration for POST and PUT only', async () => {
         const { app } = createFakeApp({ servers: [] })
         for (const method of ['POST', 'PUT']) {

@@ -94,7 +94,7 @@ describe('names', () => {
       // Flags of other programs do not start with these sections.
       const named = text.matchAll(/--((?:no-)?(?:config|xmpp|web|collector|log|show)\.[\w.-]*\w)/g)
       for (const [, flag] of named) assert.ok(flags.has(flag!), `--${flag}`)
-      for (const [variable] of text.matchAll(/PROSODY_EXPORTER_[A-Z_]*[A-Z]/g)) {
+      for (const [variable] of text.matchAll(/PROSODY_EXPORTER_[A-Z\d_]*[A-Z]/g)) {
         assert.ok(variables.has(variable), variable)
       }
     })
