@@ -96,8 +96,13 @@ for (const how of STOPPED) {
       await until(async () => (await connections(server)) === left, {
         what: 'their connections end',
       })
-      const { bytes } = await ask(transport, `${transport.scheme}://127.0.0.1:${port}/`)
-      assert.deepEqual([bytes.length, bytes[0], bytes.at(-1)], [LENGTH, COUNT, COUNT])
+      // On a busy machine, this client can itself stop for 100 ms. Then it is disconnected, and asks again.
+      const url = `${transport.scheme}://127.0.0.1:${port}/`
+      const { bytes } = await until(() => ask(transport, url).catch(() => undefined), {
+        what: 'another client gets a response',
+      })
+      const last = asked - 1
+      assert.deepEqual([bytes.length, bytes[0], bytes.at(-1)], [LENGTH, last, last])
     })
   })
 }
