@@ -3,7 +3,12 @@ import { findEndpoints, type Side } from './dns/find-endpoints.js'
 import { normalizeHostName } from './dns/host-name.js'
 import { createResolver, type Resolver } from './dns/resolver.js'
 import { findDomainProblems } from './domain-problems.js'
+import type { LoadedCertificates } from './loaded-certificates.js'
+import type { checkEndpoint, EndpointOptions } from './probe/check-endpoint.js'
+import type { TrustStore } from './probe/trust-store.js'
+import type { checkWeb } from './web/check-web.js'
 import {
+  ADDRESS_FAMILIES,
   describeEndpoint,
   type AddressFamily,
   type DomainCheck,
@@ -12,7 +17,7 @@ import {
   type SrvService,
 } from './outside-check.js'
 
-export type DomainCheckOptions<Trust> = {
+export type DomainCheckOptions = {
   readonly sides: readonly Side[]
   /**
    * Endpoints of other address families are not checked. A machine without IPv6 cannot know whether IPv6 works. The
@@ -25,33 +30,16 @@ export type DomainCheckOptions<Trust> = {
   readonly timeoutMs: number
   readonly allowPrivate: boolean
   readonly s2sFrom?: string
-  readonly trust: Trust
+  readonly trust: TrustStore
   readonly limit: ConnectionLimit
   /** The SHA-256 of the certificates that Prosody has loaded, by host. */
-  readonly loaded?: ReadonlyMap<string, ReadonlySet<string>>
+  readonly loaded?: LoadedCertificates
   readonly signal: AbortSignal
   /** Called after the check of each endpoint. */
   readonly onEndpoint?: (check: EndpointCheck) => void
-  /** Connects to an endpoint. The function rejects only if the signal is aborted. */
-  readonly checkEndpoint: (
-    endpoint: Endpoint<SrvService>,
-    options: ConnectOptions<Trust>,
-  ) => Promise<EndpointCheck>
-  /** Checks host-meta, and the BOSH and WebSocket endpoints that it announces. */
-  readonly checkWeb: (
-    domain: string,
-    options: ConnectOptions<Trust> & {
-      readonly resolver: Resolver
-      readonly allowPrivate: boolean
-      readonly families: readonly AddressFamily[]
-    },
-  ) => Promise<readonly EndpointCheck[]>
+  readonly checkEndpoint: typeof checkEndpoint
+  readonly checkWeb: typeof checkWeb
 }
-
-type ConnectOptions<Trust> = Pick<
-  DomainCheckOptions<Trust>,
-  'timeoutMs' | 'trust' | 's2sFrom' | 'limit' | 'signal'
->
 
 const MAX_CONCURRENT = 8
 
@@ -61,9 +49,9 @@ const MAX_CONCURRENT = 8
  * @throws TypeError The domain is not a host name.
  * @throws The reason of the signal, if it is aborted.
  */
-export async function checkDomain<Trust>(
+export async function checkDomain(
   domain: string,
-  options: DomainCheckOptions<Trust>,
+  options: DomainCheckOptions,
 ): Promise<DomainCheck> {
   const name = normalizeHostName(domain)
   if (name === undefined) throw new TypeError(`${JSON.stringify(domain)} is not a domain name`)
@@ -92,19 +80,19 @@ export async function checkDomain<Trust>(
   }
 }
 
-async function checkServices<Trust>(
+async function checkServices(
   domain: string,
   resolver: Resolver,
-  options: DomainCheckOptions<Trust>,
+  options: DomainCheckOptions,
 ): Promise<Pick<DomainCheck, 'lookups' | 'endpoints' | 'problems'>> {
-  const { sides, allowPrivate, families = ['ipv4', 'ipv6'], signal } = options
+  const { sides, allowPrivate, families = ADDRESS_FAMILIES, signal } = options
   const found = await findEndpoints(domain, { sides, allowPrivate, resolver })
   const checks = new Map<Endpoint<SrvService>, EndpointCheck>()
   const groups = groupByAddress(found.endpoints.filter(({ family }) => families.includes(family)))
   await forEachConcurrently(groups, async (group) => {
     for (const endpoint of group) {
       signal.throwIfAborted()
-      const check = await options.checkEndpoint(endpoint, getConnectOptions(options))
+      const check = await options.checkEndpoint(endpoint, getEndpointOptions(options))
       const compared = compareWithLoaded(check, options.loaded?.get(domain))
       checks.set(endpoint, compared)
       options.onEndpoint?.(compared)
@@ -114,20 +102,20 @@ async function checkServices<Trust>(
   return { ...found, endpoints: found.endpoints.flatMap((each) => checks.get(each) ?? []) }
 }
 
-async function checkWebServices<Trust>(
+async function checkWebServices(
   domain: string,
   resolver: Resolver,
-  options: DomainCheckOptions<Trust>,
+  options: DomainCheckOptions,
 ): Promise<readonly EndpointCheck[]> {
   if (!options.checksWeb) return []
-  const { allowPrivate, families = ['ipv4', 'ipv6'] } = options
-  const connect = getConnectOptions(options)
+  const { allowPrivate, families = ADDRESS_FAMILIES } = options
+  const connect = getEndpointOptions(options)
   const checks = await options.checkWeb(domain, { ...connect, resolver, allowPrivate, families })
   for (const check of checks) options.onEndpoint?.(check)
   return checks
 }
 
-function getConnectOptions<Trust>(options: DomainCheckOptions<Trust>): ConnectOptions<Trust> {
+function getEndpointOptions(options: DomainCheckOptions): EndpointOptions {
   const { timeoutMs, trust, s2sFrom, limit, signal } = options
   return { timeoutMs, trust, limit, signal, ...(s2sFrom !== undefined && { s2sFrom }) }
 }

@@ -1,6 +1,6 @@
 import { createProblemLog, type ProblemLog } from '../log/log-limit.js'
 import type { Log } from '../log/log.js'
-import type { DomainCheck, Problem } from './outside-check.js'
+import { listProblems, type DomainCheck, type Problem } from './outside-check.js'
 
 const MAX_LISTED = 5
 
@@ -17,7 +17,7 @@ export function createDomainLog(log: Log, now: () => number) {
   return {
     report(check: DomainCheck): void {
       const { domain } = check
-      const problems = [...check.problems, ...check.endpoints.flatMap((each) => each.problems)]
+      const problems = listProblems(check)
       if (problems.length === 0) {
         getLog(domain).recovered(`no problems with ${domain} from outside any more`, {})
         return

@@ -1,7 +1,6 @@
 import type { Family } from '../metrics/family.js'
-import type { DomainCheck, EndpointCheck, Problem } from './outside-check.js'
+import type { DomainCheck, EndpointCheck } from './outside-check.js'
 import { readLoadedCertificates, type LoadedCertificates } from './loaded-certificates.js'
-import { isError } from './problem-severity.js'
 
 export type LoadedStoreOptions = {
   /** Returns the names of all servers in the configuration. */
@@ -63,12 +62,8 @@ function acceptLoaded(check: DomainCheck, loaded: ReadonlySet<string> | undefine
   const endpoints = check.endpoints.map((each): EndpointCheck => {
     const { certificate } = each
     if (!certificate || !isStale(each) || loaded?.has(certificate.sha256) !== true) return each
-    const problems = each.problems.filter(isOther)
-    const isUp = !problems.some(({ code }) => isError(code))
-    return { ...each, certificate: { ...certificate, isLoaded: true }, problems, isUp }
+    const problems = each.problems.filter(({ code }) => code !== 'certificate_stale')
+    return { ...each, certificate: { ...certificate, isLoaded: true }, problems }
   })
-  const problems = endpoints.some(isStale) ? check.problems : check.problems.filter(isOther)
-  return { ...check, endpoints, problems }
+  return { ...check, endpoints }
 }
-
-const isOther = ({ code }: Problem) => code !== 'certificate_stale'

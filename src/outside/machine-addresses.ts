@@ -1,6 +1,6 @@
 import { isIPv4 } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import type { AddressFamily } from './outside-check.js'
+import { ADDRESS_FAMILIES, type AddressFamily } from './outside-check.js'
 
 /** Returns the addresses of all network interfaces of this machine. */
 export function readMachineAddresses(): readonly string[] {
@@ -31,9 +31,8 @@ export function findAddressFamilies(
     return isIPv4(address) ? !LOOPBACK.test(address) : GLOBAL_IPV6.test(address)
   }
   const usable = addresses.filter(isUsable)
-  const families: readonly AddressFamily[] = ['ipv4', 'ipv6']
-  const found = families.filter((family) =>
+  const found = ADDRESS_FAMILIES.filter((family) =>
     usable.some((address) => isIPv4(address) === (family === 'ipv4')),
   )
-  return found.length > 0 ? found : families
+  return found.length > 0 ? found : ADDRESS_FAMILIES
 }

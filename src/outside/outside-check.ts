@@ -8,7 +8,9 @@ export type SrvService = (typeof SRV_SERVICES)[number]
 /** `host-meta` is XEP-0156, `bosh` XEP-0206, and `websocket` RFC 7395. */
 export type WebService = 'host-meta' | 'bosh' | 'websocket'
 
-export type AddressFamily = 'ipv4' | 'ipv6'
+export const ADDRESS_FAMILIES = ['ipv4', 'ipv6'] as const
+
+export type AddressFamily = (typeof ADDRESS_FAMILIES)[number]
 
 /** One service at one target and port, over one address family. It is what a series of `xmpp_endpoint_up` describes. */
 export type Endpoint<Service = SrvService | WebService> = {
@@ -108,6 +110,17 @@ export type DomainCheck = {
   /** The problems of DNS, and of several endpoints together. They do not repeat the problems of the endpoints. */
   readonly problems: readonly Problem[]
 }
+
+/** Lists the problems of the domain, and those of its endpoints. */
+export function listProblems({ problems, endpoints }: DomainCheck): readonly Problem[] {
+  return [...problems, ...endpoints.flatMap((each) => each.problems)]
+}
+
+/** Whether a text from the network has the form of the name of a SASL mechanism. @see RFC 4422 §3.1 */
+export const isMechanismName = (text: string): boolean => /^[A-Z0-9_-]{1,20}$/.test(text)
+
+export const formatFamily = (family: AddressFamily): 'IPv4' | 'IPv6' =>
+  family === 'ipv6' ? 'IPv6' : 'IPv4'
 
 /** Returns the label `target`: an endpoint of the same target on another port is another one. */
 export function formatTarget({ target, port }: Pick<Endpoint, 'target' | 'port'>): string {

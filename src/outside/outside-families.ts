@@ -1,7 +1,14 @@
 import { getDocumented, OUTSIDE } from '../catalogue/index.js'
 import type { Family } from '../metrics/family.js'
 import { formatLabels } from '../metrics/labels.js'
-import { describeEndpoint, type DomainCheck, type EndpointCheck } from './outside-check.js'
+import {
+  describeEndpoint,
+  isMechanismName,
+  listProblems,
+  type DomainCheck,
+  type EndpointCheck,
+  type Problem,
+} from './outside-check.js'
 import { PROBLEMS } from './problem-severity.js'
 
 /**
@@ -18,9 +25,8 @@ type SeriesColumns = {
   readonly values: readonly number[]
 }
 
-// A server chooses the names of its mechanisms, so their number and form are limited. (RFC 4422 §3.1)
+// A server chooses the names of its mechanisms, so their number is limited.
 const MAX_MECHANISMS = 32
-const MECHANISM = /^[A-Z0-9_-]{1,20}$/
 // find-endpoints.ts has lower limits.
 const MAX_ENDPOINTS = 200
 
@@ -29,11 +35,7 @@ export function createCheckSeries(check: DomainCheck): DomainSeries {
   const series = createSeriesBuilder()
   const host = check.domain
   for (const each of check.endpoints.slice(0, MAX_ENDPOINTS)) addEndpoint(series.add, each)
-  const problems = [...check.problems, ...check.endpoints.flatMap((each) => each.problems)]
-  for (const { code, service = '', target = '', family = '' } of problems) {
-    const labels = { host, service, target, family, problem: code, severity: PROBLEMS[code] }
-    series.add('xmpp_endpoint_problem', labels, 1)
-  }
+  addProblems(series.add, host, listProblems(check))
   for (const { service, state, records } of check.lookups) {
     if (state !== 'failed') series.add('xmpp_srv_records', { host, service }, records)
   }
@@ -53,16 +55,19 @@ export function createPartialSeries(endpoints: readonly EndpointCheck[]): Domain
   const series = createSeriesBuilder()
   for (const each of endpoints.slice(0, MAX_ENDPOINTS)) {
     addEndpoint(series.add, each)
-    for (const { code } of each.problems) {
-      const labels = { host: each.endpoint.domain, ...describeEndpoint(each.endpoint) }
-      const more = { problem: code, severity: PROBLEMS[code] }
-      series.add('xmpp_endpoint_problem', { ...labels, ...more }, 1)
-    }
+    addProblems(series.add, each.endpoint.domain, each.problems)
   }
   return series.build()
 }
 
 type AddSeries = (name: string, labels: Readonly<Record<string, string>>, value: number) => void
+
+function addProblems(add: AddSeries, host: string, problems: readonly Problem[]): void {
+  for (const { code, service = '', target = '', family = '' } of problems) {
+    const labels = { host, service, target, family, problem: code, severity: PROBLEMS[code] }
+    add('xmpp_endpoint_problem', labels, 1)
+  }
+}
 
 function addEndpoint(add: AddSeries, check: EndpointCheck): void {
   const { endpoint, tls, certificate } = check
@@ -79,7 +84,7 @@ function addEndpoint(add: AddSeries, check: EndpointCheck): void {
       add('xmpp_endpoint_certificate_matches_loaded', labels, Number(isLoaded))
     }
   }
-  const mechanisms = (check.mechanisms ?? []).filter((name) => MECHANISM.test(name))
+  const mechanisms = (check.mechanisms ?? []).filter(isMechanismName)
   for (const mechanism of mechanisms.slice(0, MAX_MECHANISMS)) {
     add('xmpp_endpoint_sasl_mechanism', { ...labels, mechanism }, 1)
   }

@@ -1,6 +1,11 @@
 import { isIP } from 'node:net'
 import { describeProblem } from '../outside/problem-texts.js'
-import type { DomainCheck, Problem } from '../outside/outside-check.js'
+import {
+  formatFamily,
+  listProblems,
+  type DomainCheck,
+  type Problem,
+} from '../outside/outside-check.js'
 import { isError } from '../outside/problem-severity.js'
 import { sortByUrgency, type AttentionEntry } from './attention.js'
 import { formatNumber } from './format-values.js'
@@ -33,7 +38,7 @@ export function mergeEntries(
 /** Lists the problems of a domain, urgent ones first. The same problem of several endpoints is one entry. */
 export function listDomainEntries(check: DomainCheck): AttentionEntry[] {
   const groups = new Map<string, Problem[]>()
-  for (const problem of listProblems(check)) {
+  for (const problem of listUnrepeated(check)) {
     groups.set(problem.code, [...(groups.get(problem.code) ?? []), problem])
   }
   return sortByUrgency(
@@ -43,8 +48,9 @@ export function listDomainEntries(check: DomainCheck): AttentionEntry[] {
   )
 }
 
-/** Lists the problems of a domain and of its endpoints. */
-function listProblems({ problems, endpoints }: DomainCheck): Problem[] {
+/** Lists the problems of a domain and of its endpoints, each cause once. */
+function listUnrepeated(check: DomainCheck): Problem[] {
+  const { endpoints } = check
   const isDown = (family: string) =>
     endpoints.some(({ endpoint, isUp }) => endpoint.family === family && !isUp)
   const hasWrongCertificate = (service: Problem['service']) =>
@@ -58,10 +64,7 @@ function listProblems({ problems, endpoints }: DomainCheck): Problem[] {
     (code === 'ipv6_broken' && isDown('ipv6')) ||
     (code === 'ipv4_broken' && isDown('ipv4')) ||
     (code === 'certificates_differ' && hasWrongCertificate(service))
-  return [
-    ...problems.filter((problem) => !isRepeated(problem)),
-    ...endpoints.flatMap((endpoint) => endpoint.problems),
-  ]
+  return listProblems(check).filter((problem) => !isRepeated(problem))
 }
 
 function createEntry(domain: string, first: Problem, others: readonly string[]): AttentionEntry {
@@ -87,12 +90,10 @@ function namePlace({ service, target, family }: Problem): string {
   const place = [
     ...(service === undefined ? [] : [service]),
     ...(target === undefined ? [] : [`at ${target}`]),
-    ...(family === undefined ? [] : [`over ${nameFamily(family)}`]),
+    ...(family === undefined ? [] : [`over ${formatFamily(family)}`]),
   ]
   return place.join(' ') || 'the domain'
 }
-
-export const nameFamily = (family: 'ipv4' | 'ipv6'): string => (family === 'ipv4' ? 'IPv4' : 'IPv6')
 
 /** Other people than the operator can read the page. A DNS record can have an address where a host name must be. */
 export function maskAddresses(text: string): string {

@@ -1,5 +1,11 @@
 import { html } from 'hono/html'
-import { formatTarget, type DomainCheck, type EndpointCheck } from '../outside/outside-check.js'
+import {
+  formatFamily,
+  formatTarget,
+  isMechanismName,
+  type DomainCheck,
+  type EndpointCheck,
+} from '../outside/outside-check.js'
 import { isUrgent, type AttentionEntry } from './attention.js'
 import {
   formatCount,
@@ -9,7 +15,7 @@ import {
   formatTime,
   type Html,
 } from './format-values.js'
-import { listDomainEntries, maskAddresses, mergeEntries, nameFamily } from './outside-entries.js'
+import { listDomainEntries, maskAddresses, mergeEntries } from './outside-entries.js'
 
 /** What the status page shows about the checks of domains from outside. */
 export type OutsideSection = {
@@ -156,7 +162,7 @@ function renderEndpoint(found: EndpointCheck, check: DomainCheck): Html {
   const { endpoint, problems, seconds } = found
   const { name, text } = ENDPOINT_STATES[rankEndpoint(found)]!
   const total = Object.values(seconds).reduce((sum, each) => sum + each, 0)
-  const place = `${formatTarget(endpoint)} over ${nameFamily(endpoint.family)}`
+  const place = `${formatTarget(endpoint)} over ${formatFamily(endpoint.family)}`
   const facts = [maskAddresses(place), ...listFacts(found, check.endedAtSeconds)]
   return html`<li class="${name}">
     <b>${endpoint.service}</b>
@@ -199,8 +205,7 @@ const describeExpiry = (leftMs: number) =>
   leftMs < 0 ? `expired ${formatDays(-leftMs)} ago` : `expires in ${formatDays(leftMs)}`
 
 function nameMechanisms(mechanisms: readonly string[]): string {
-  // RFC 4422 §3.1: a name has at most 20 letters, digits, hyphens and underscores.
-  const names = mechanisms.filter((name) => /^[A-Z\d_-]{1,20}$/.test(name))
+  const names = mechanisms.filter(isMechanismName)
   const omitted = mechanisms.length - Math.min(names.length, MAX_MECHANISMS)
   const shown = names.slice(0, MAX_MECHANISMS).join(', ')
   return omitted > 0 ? `${shown} and ${formatNumber(omitted)} more` : shown

@@ -10,7 +10,7 @@ import {
   writeMessagingConfig,
 } from '../support/notifications.js'
 import { prosodyVersions, withProsody, type TestProsody } from '../support/prosody.js'
-import { complaints, evalLua, sampleValue, untilReady } from '../support/real.js'
+import { complaints, sampleValue, setServerAddress, untilReady } from '../support/real.js'
 import { until } from '../support/setup/process.js'
 import { login, type XmppUser } from '../support/xmpp-client.js'
 
@@ -36,10 +36,6 @@ function startServer(t: TestContext, version: Version, hosts: readonly string[],
     globals: { s2s_secure_auth: 'false', modules_disabled: '{ "tls" }' },
   })
 }
-
-/** Lets a Prosody find the server of a domain. Otherwise, Prosody gets a port that refuses connections. */
-const setAddress = (prosody: TestProsody, domain: string, port: number) =>
-  evalLua(prosody, `prosody.test_dns_ports = { ["${domain}"] = ${port} }`)
 
 async function signIn(t: TestContext, prosody: TestProsody, jid: string): Promise<XmppUser> {
   const user = await login({ port: prosody.ports.c2s, jid, password: PASSWORD })
@@ -96,8 +92,8 @@ for (const version of prosodyVersions) {
     await untilCounted('failed', 3)
     assert.match(await nextAlert(admin), /about First/)
 
-    await setAddress(near, FAR, far.ports.s2s)
-    await setAddress(far, STATS, near.ports.s2s)
+    await setServerAddress(near, FAR, far.ports.s2s)
+    await setServerAddress(far, STATS, near.ports.s2s)
     // The error about the unknown user can arrive before or after this response.
     assert.equal((await post('First')).status, 200)
     assert.match(await nextAlert(user), /about First/)

@@ -5,18 +5,14 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { withExporterFor } from '../support/exporter.js'
-import { prosodyVersions, withProsody, type TestProsody } from '../support/prosody.js'
-import { evalLua, sampleValue, untilUp } from '../support/real.js'
+import { prosodyVersions, withProsody } from '../support/prosody.js'
+import { sampleValue, setServerAddress, untilUp } from '../support/real.js'
 import { temporaryDirectory, until } from '../support/setup/process.js'
 
 const STATS = 'stats.one.example'
 const FAR = 'far.example'
 const UP = `xmpp_s2s_ping_up{remote="${FAR}"}`
 const SECONDS = `xmpp_s2s_ping_seconds{remote="${FAR}"}`
-
-/** Lets a Prosody find the server of a domain. Otherwise, Prosody gets a port that refuses connections. */
-const setAddress = (prosody: TestProsody, domain: string, port: number) =>
-  evalLua(prosody, `prosody.test_dns_ports = { ["${domain}"] = ${port} }`)
 
 for (const version of prosodyVersions) {
   test(`the exporter knows whether another server answers pings (Prosody ${version})`, async (t) => {
@@ -57,8 +53,8 @@ for (const version of prosodyVersions) {
     // Prosody cannot connect to the other server.
     assert.equal(sampleValue(await untilPinged(0), SECONDS), undefined)
 
-    await setAddress(near, FAR, far.ports.s2s)
-    await setAddress(far, STATS, near.ports.s2s)
+    await setServerAddress(near, FAR, far.ports.s2s)
+    await setServerAddress(far, STATS, near.ports.s2s)
     await pingAgain(6)
     assert.ok(sampleValue(await untilPinged(1), SECONDS)! > 0)
 

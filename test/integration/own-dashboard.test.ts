@@ -20,7 +20,7 @@ import {
 import { withExporter, withExporterFor } from '../support/exporter.js'
 import { withPrometheus, type RunningPrometheus } from '../support/prometheus.js'
 import { prosodyVersions, SECRET, withProsody, type TestProsody } from '../support/prosody.js'
-import { evalLua, untilReady } from '../support/real.js'
+import { evalLua, setServerAddress, untilReady } from '../support/real.js'
 import { encryptAsClient, makeCertificates, speakNonsense } from '../support/traffic.js'
 import { authenticate, login, sleepAndReturn, type XmppUser } from '../support/xmpp-client.js'
 
@@ -160,10 +160,8 @@ async function startServers(t: TestContext, version: Version) {
     })
   const near = await start(HOST, ['bosh', 'smacks', 'csi', 'csi_simple', 'test_jitsi'])
   const far = await start(FAR, [])
-  const setAddress = (prosody: TestProsody, host: string, { ports }: TestProsody) =>
-    evalLua(prosody, `prosody.test_dns_ports = { ["${host}"] = ${ports.s2s} }`)
-  await setAddress(near, FAR, far)
-  await setAddress(far, HOST, near)
+  await setServerAddress(near, FAR, far.ports.s2s)
+  await setServerAddress(far, HOST, near.ports.s2s)
   // The formats forbid a negative counter, so the exporter counts this sample as invalid.
   await evalLua(
     near,

@@ -17,7 +17,7 @@ import {
   type CountedProsody,
 } from '../support/counted-prosody.js'
 import { everyVersion } from '../support/prosody.js'
-import { evalLua } from '../support/real.js'
+import { evalLua, setServerAddress } from '../support/real.js'
 import { until } from '../support/setup/process.js'
 import { authenticate, login, LoginError, openStream } from '../support/xmpp-client.js'
 
@@ -249,7 +249,7 @@ for (const version of everyVersion) {
     silent.listen(0, '127.0.0.1')
     await once(silent, 'listening')
     const { port } = silent.address() as AddressInfo
-    await evalLua(prosody, `prosody.test_dns_ports = { ["silent.example"] = ${port} }`)
+    await setServerAddress(prosody, 'silent.example', port)
     const user = await login({ port: prosody.ports.c2s, jid: 'a@one.example', password: PASSWORD })
     t.after(() => user.close())
     const send = () => {
@@ -274,8 +274,8 @@ for (const version of everyVersion) {
       users: { 'd@far.example': PASSWORD },
       statsDomains: ['stats.far.example'],
     })
-    await evalLua(near, `prosody.test_dns_ports = { ["far.example"] = ${far.ports.s2s} }`)
-    await evalLua(far, `prosody.test_dns_ports = { ["one.example"] = ${near.ports.s2s} }`)
+    await setServerAddress(near, 'far.example', far.ports.s2s)
+    await setServerAddress(far, 'one.example', near.ports.s2s)
     const a = await login({ port: near.ports.c2s, jid: 'a@one.example', password: PASSWORD })
     const d = await login({ port: far.ports.c2s, jid: 'd@far.example', password: PASSWORD })
     for (const stream of [a, d]) t.after(() => stream.close())

@@ -16,6 +16,18 @@ export async function evalLua(prosody: TestProsody, lua: string): Promise<string
   return text
 }
 
+/**
+ * Lets a Prosody with the modules `test_dns` and `test_eval` find the server of a domain. Other domains get a port that
+ * refuses connections.
+ */
+export function setServerAddress(
+  prosody: TestProsody,
+  domain: string,
+  port: number,
+): Promise<string> {
+  return evalLua(prosody, `prosody.test_dns_ports = { ["${domain}"] = ${port} }`)
+}
+
 /** Reloads a module of a host in a Prosody with the module `test_eval`. */
 export async function reloadModule(
   prosody: TestProsody,

@@ -10,6 +10,7 @@ import type { OutsideCommandOptions } from './outside-command.js'
 /** Enough for every service of a domain at one address, with the second connections of some checks. */
 const CONNECTIONS_IN_A_BURST = 8
 const CONNECTIONS_PER_MINUTE = 2
+const NO_NETWORKS: readonly string[] = []
 
 export type DomainCheckerOptions = {
   /** The value of NODE_EXTRA_CA_CERTS. */
@@ -22,7 +23,7 @@ export function createDomainChecker(options: DomainCheckerOptions): OutsideComma
   const trust = readTrustStore(options.extraCaFile)
   const limit = createConnectionLimit({
     isOwn: createOwnAddresses(
-      () => [],
+      () => NO_NETWORKS,
       () => performance.now(),
     ),
     perMinute: CONNECTIONS_PER_MINUTE,

@@ -1,5 +1,4 @@
-import type { EndpointCheck } from '../../outside/outside-check.js'
-import { formatTarget } from '../../outside/outside-check.js'
+import { formatFamily, formatTarget, type EndpointCheck } from '../../outside/outside-check.js'
 import { alignColumns } from './align-columns.js'
 
 const DAY_SECONDS = 86_400
@@ -8,7 +7,7 @@ const DAY_SECONDS = 86_400
 export function formatEndpoints(checks: readonly EndpointCheck[]): string[] {
   const rows = checks.map((check) => [
     formatTarget(check.endpoint),
-    formatFamily(check),
+    formatFamily(check.endpoint.family),
     formatConnection(check),
     formatResult(check),
     check.tls?.version ?? '-',
@@ -25,9 +24,6 @@ export function formatEndpoints(checks: readonly EndpointCheck[]): string[] {
     ...formatOffers('Certificate', checks, formatCertificate),
   ]
 }
-
-export const formatFamily = ({ endpoint }: EndpointCheck): string =>
-  endpoint.family === 'ipv6' ? 'IPv6' : 'IPv4'
 
 function formatConnection({ endpoint: { service } }: EndpointCheck): string {
   if (service.startsWith('xmpps-')) return 'direct TLS'
@@ -84,7 +80,10 @@ function formatOffers(
     const offer = format(check)
     if (offer === undefined) continue
     const places = groups.get(offer) ?? []
-    groups.set(offer, [...places, `${formatTarget(check.endpoint)} ${formatFamily(check)}`])
+    groups.set(offer, [
+      ...places,
+      `${formatTarget(check.endpoint)} ${formatFamily(check.endpoint.family)}`,
+    ])
   }
   return [...groups].map(
     ([offer, places]) => `${label}: ${offer}${groups.size > 1 ? ` (${places.join(', ')})` : ''}`,

@@ -1,11 +1,16 @@
 import { domainToUnicode } from 'node:url'
 import type { Side } from '../../outside/dns/find-endpoints.js'
-import type { DomainCheck, EndpointCheck, Problem } from '../../outside/outside-check.js'
+import {
+  listProblems,
+  type DomainCheck,
+  type EndpointCheck,
+  type Problem,
+} from '../../outside/outside-check.js'
 import { isError } from '../../outside/problem-severity.js'
 
-/** All problems of a domain and of its endpoints, the errors first. */
-export function listProblems({ problems, endpoints }: DomainCheck): readonly Problem[] {
-  const all = [...problems, ...endpoints.flatMap((check) => check.problems)]
+/** Lists the problems of a domain and of its endpoints, the errors first. */
+export function listSortedProblems(check: DomainCheck): readonly Problem[] {
+  const all = listProblems(check)
   return [...all.filter(({ code }) => isError(code)), ...all.filter(({ code }) => !isError(code))]
 }
 
@@ -23,7 +28,7 @@ const NAMES: Readonly<Record<Side, string>> = { client: 'clients', server: 'othe
 export function formatOutsideVerdict(check: DomainCheck, sides: readonly Side[]): string {
   const isUp = (side: Side) => check.endpoints.some((each) => getUser(each) === side && each.isUp)
   const up = sides.filter(isUp)
-  const problems = listProblems(check)
+  const problems = listSortedProblems(check)
   const errors = problems.filter(({ code }) => isError(code)).length
   const counts = formatCounts(errors, problems.length - errors)
   const reach = formatReach(check.domain, up, sides)

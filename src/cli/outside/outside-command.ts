@@ -1,7 +1,6 @@
 import { findAddressFamilies } from '../../outside/machine-addresses.js'
 import type { AddressFamily, DomainCheck, EndpointCheck } from '../../outside/outside-check.js'
-import { formatTarget } from '../../outside/outside-check.js'
-import { formatFamily } from './endpoint-lines.js'
+import { formatFamily, formatTarget } from '../../outside/outside-check.js'
 import { buildOutsideJson } from './outside-json.js'
 import { parseOutsideFlags, type OutsideFlags } from './outside-flags.js'
 import { formatOutsideReport } from './outside-report.js'
@@ -41,7 +40,9 @@ export async function outsideCommand(
   let result
   try {
     result = await check({ ...flags, families }, (each) => {
-      showProgress(`Checked ${formatTarget(each.endpoint)} over ${formatFamily(each)}…`)
+      showProgress(
+        `Checked ${formatTarget(each.endpoint)} over ${formatFamily(each.endpoint.family)}…`,
+      )
     })
   } finally {
     showProgress('')

@@ -1,7 +1,7 @@
 import type { DomainCheck, EndpointCheck, Problem } from '../../outside/outside-check.js'
 import { isError, PROBLEMS } from '../../outside/problem-severity.js'
 import { describeProblem } from '../../outside/problem-texts.js'
-import { listProblems } from './found-problems.js'
+import { listSortedProblems } from './found-problems.js'
 import type { ReportOptions } from './outside-report.js'
 
 /** Builds the output of `--json`. docs/outside.md documents its keys; later versions only add keys. */
@@ -9,7 +9,7 @@ export function buildOutsideJson(
   check: DomainCheck,
   { families, isVerbose }: Pick<ReportOptions, 'families' | 'isVerbose'>,
 ) {
-  const problems = listProblems(check)
+  const problems = listSortedProblems(check)
   return {
     domain: check.domain,
     ok: !problems.some(({ code }) => isError(code)),

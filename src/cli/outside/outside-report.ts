@@ -1,5 +1,6 @@
 import type { Side } from '../../outside/dns/find-endpoints.js'
 import {
+  formatFamily,
   formatTarget,
   type AddressFamily,
   type DomainCheck,
@@ -11,8 +12,13 @@ import { PROBLEMS } from '../../outside/problem-severity.js'
 import { describeProblem } from '../../outside/problem-texts.js'
 import { escapeControls } from '../escape-controls.js'
 import { alignColumns } from './align-columns.js'
-import { formatEndpoints, formatFamily, formatMs } from './endpoint-lines.js'
-import { formatOutsideVerdict, getUser, listProblems, type EndpointUser } from './found-problems.js'
+import { formatEndpoints, formatMs } from './endpoint-lines.js'
+import {
+  formatOutsideVerdict,
+  getUser,
+  listSortedProblems,
+  type EndpointUser,
+} from './found-problems.js'
 
 const TITLES: Readonly<Record<EndpointUser, string>> = {
   client: 'Endpoints for clients',
@@ -82,7 +88,7 @@ function formatLookupState({ state, records }: SrvLookup): string {
 /** Formats the durations of the phases, and the conversation. */
 function formatTranscript(check: EndpointCheck): string[] {
   const { endpoint, seconds, transcript } = check
-  const title = `${endpoint.service} at ${formatTarget(endpoint)} over ${formatFamily(check)}`
+  const title = `${endpoint.service} at ${formatTarget(endpoint)} over ${formatFamily(endpoint.family)}`
   const durations = Object.entries(seconds).map(([phase, value]) => `${phase} ${formatMs(value)}`)
   return formatSection(title, [
     `Addresses: ${endpoint.addresses.join(', ')}`,
@@ -103,7 +109,7 @@ function formatSkippedFamily(families: readonly AddressFamily[]): string[] {
 /** Formats the problems, the errors first. Problems with the same remedy share it. */
 function formatProblems(check: DomainCheck): string[] {
   const groups = new Map<string, string[]>()
-  for (const problem of listProblems(check)) {
+  for (const problem of listSortedProblems(check)) {
     const { cause, remedy } = describeProblem(problem, check.domain)
     const causes = groups.get(remedy) ?? []
     const line = `${formatSeverity(problem)}: ${cause}`

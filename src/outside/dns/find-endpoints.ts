@@ -1,4 +1,5 @@
 import {
+  ADDRESS_FAMILIES,
   formatTarget,
   type Endpoint,
   type Problem,
@@ -124,7 +125,7 @@ async function findTargetEndpoints(
 ): Promise<Found & { mayExist: boolean }> {
   const found = await findTarget(target, options)
   return {
-    endpoints: (['ipv4', 'ipv6'] as const).flatMap((family) =>
+    endpoints: ADDRESS_FAMILIES.flatMap((family) =>
       found[family].length === 0
         ? []
         : { domain, service, target, port, family, addresses: found[family] },

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import type { Problem, SrvService } from '../outside-check.js'
+import { formatFamily, type Problem, type SrvService } from '../outside-check.js'
 import type { ProblemCode } from '../problem-severity.js'
 
 /** What the texts of a problem name. */
@@ -73,8 +73,7 @@ export function createProblemContext(problem: Problem, domain: string): ProblemC
   const [, name = problem.target ?? '', portText] = /^(.*):(\d+)$/.exec(problem.target ?? '') ?? []
   const host = HOST_NAME.test(name) && isIP(name) === 0 ? name : domain
   const port = portText === undefined ? (web ? HTTPS_PORT : usualPort) : Number(portText)
-  const family =
-    problemFamily === undefined ? undefined : problemFamily === 'ipv6' ? 'IPv6' : 'IPv4'
+  const family = problemFamily === undefined ? undefined : formatFamily(problemFamily)
   const recordName = `_${service}._tcp.${domain}`
   const formatRecord = (port: number) => `${recordName}. 3600 IN SRV 5 0 ${port} ${host}.`
   const side = service.endsWith('client') ? 'c2s' : 's2s'

@@ -1,5 +1,11 @@
 import { findFamilyAddresses } from '../dns/find-addresses.js'
-import type { AddressFamily, Endpoint, EndpointCheck, WebService } from '../outside-check.js'
+import {
+  ADDRESS_FAMILIES,
+  type AddressFamily,
+  type Endpoint,
+  type EndpointCheck,
+  type WebService,
+} from '../outside-check.js'
 import { isError } from '../problem-severity.js'
 import { checkBosh } from './bosh.js'
 import { fetchHostMeta, HTTPS_PORT, type HostMetaOptions } from './fetch-host-meta.js'
@@ -7,8 +13,6 @@ import { readWebLinks, type AnnouncedService } from './read-web-links.js'
 import { chooseCheck, createFindings, toWebCheck } from './web-check.js'
 import { addProblem, withWebConnection } from './web-connection.js'
 import { checkWebSocket } from './web-socket.js'
-
-const ALL_FAMILIES: readonly AddressFamily[] = ['ipv4', 'ipv6']
 
 /**
  * Fetches the host-meta of a domain (XEP-0156), and checks the BOSH and WebSocket services that it announces. The result
@@ -21,7 +25,7 @@ export async function checkWeb(
   domain: string,
   options: HostMetaOptions,
 ): Promise<readonly EndpointCheck[]> {
-  const { families = ALL_FAMILIES } = options
+  const { families = ADDRESS_FAMILIES } = options
   const answers = (
     await Promise.all(families.map((family) => fetchFromFamily(domain, family, options)))
   ).flat()
@@ -66,7 +70,7 @@ async function checkService(
   options: HostMetaOptions,
 ): Promise<readonly EndpointCheck[]> {
   const { service, target, port } = announced
-  const { families = ALL_FAMILIES } = options
+  const { families = ADDRESS_FAMILIES } = options
   const toEndpoint = (family: AddressFamily, addresses: readonly string[]) => ({
     ...{ domain, service, target, port },
     ...{ family, addresses },

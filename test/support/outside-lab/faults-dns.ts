@@ -1,4 +1,4 @@
-/** What is wrong with the records of a domain, or with its DNS server. */
+/** Faults of the records of a domain, and of its DNS server. */
 
 import type { ProblemCode } from '../../../src/outside/problem-severity.js'
 import { type ExpectedProblem, type Fault } from './fault.js'

@@ -1,4 +1,4 @@
-/** What is wrong with a port: nothing listens, a firewall drops packets, or another program answers. */
+/** Faults of a port: nothing listens, a firewall drops packets, or another program answers. */
 
 import type { ProblemCode } from '../../../src/outside/problem-severity.js'
 import { announceFaulty, onBoth, type Fault } from './fault.js'

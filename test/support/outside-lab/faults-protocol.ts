@@ -1,4 +1,4 @@
-/** What is wrong between the TCP connection and the SASL mechanisms. */
+/** Faults between the TCP connection and the SASL mechanisms. */
 
 import type { ProblemCode } from '../../../src/outside/problem-severity.js'
 import { announceFaulty, onBoth, onEach, type Fault } from './fault.js'

@@ -1,4 +1,4 @@
-/** What is wrong with host-meta (XEP-0156), and with the BOSH and WebSocket services that it announces. */
+/** Faults of host-meta (XEP-0156), and of the BOSH and WebSocket services that it announces. */
 
 import type { ProblemCode } from '../../../src/outside/problem-severity.js'
 import { DAY_MS } from '../certificate.js'

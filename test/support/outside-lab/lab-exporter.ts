@@ -130,7 +130,7 @@ const environment = ({ trustFile }: Lab): NodeJS.ProcessEnv => ({
   NODE_EXTRA_CA_CERTS: trustFile,
 })
 
-/** Calls the function for each item, but for only a few of them at a time. */
+/** Calls the function for each item, and for only a few of them at a time. */
 export async function forEachConcurrently<T>(
   items: readonly T[],
   concurrent: number,

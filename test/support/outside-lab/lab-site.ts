@@ -26,7 +26,7 @@ export type Authorities = {
   readonly root: Authority
   /** The authority that issues the certificates of servers. A server must send its certificate. */
   readonly intermediate: Authority
-  /** An authority that nobody trusts. */
+  /** An authority that is not trusted. */
   readonly unknown: Authority
 }
 
