@@ -1,5 +1,5 @@
 import { ServerResponse } from 'node:http'
-import { Http2ServerResponse, type Http2Session, type Http2Stream } from 'node:http2'
+import { constants, Http2ServerResponse, type Http2Session, type Http2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import { createPageCopier } from './copy-to-pages.js'
 
@@ -190,6 +190,8 @@ function disconnectStopped(bodies: BodyMap, sockets: SessionSockets, limit: type
     remainingBytes -= CLIENT_BYTES + (decrease(clients, bytes) === 0 ? bytes.length : 0)
     // The session must be read before destroy(), because a destroyed stream has no session.
     const session = 'session' in response ? response.session : undefined
+    // Without this code, Node.js would send NO_ERROR, and the client could take the body for complete (RFC 9113 §8.1).
+    if ('session' in response) response.close(constants.NGHTTP2_CANCEL)
     connection.destroy()
     // The streams of one session can belong to different clients behind a proxy. So the session is ended only
     // with its last stream that sends a body.

@@ -39,11 +39,16 @@ export type Transport = {
   readonly dial: ((port: number) => Promise<Socket>) | undefined
 }
 
-/** Sends a request on a new connection, and reads the response with its body. */
+/** Sends a request on a new connection, and reads the response with its body. Rejects if the body is not complete. */
 export async function ask({ open }: Transport, url: string, asked?: Asked): Promise<Got> {
   const { status, headers, body, destroy } = await open(url, asked)
   try {
     const bytes = await buffer(body)
+    // The HTTP/2 client of Node.js reports no error for a stream that was canceled.
+    const length = Number(headers['content-length'] ?? bytes.length)
+    if (asked?.method !== 'HEAD' && length !== bytes.length) {
+      throw new Error(`the response ended after ${bytes.length} of ${length} bytes`)
+    }
     const isZipped = headers['content-encoding'] === 'gzip' && bytes.length > 0
     return { status, headers, bytes, text: (isZipped ? gunzipSync(bytes) : bytes).toString() }
   } finally {

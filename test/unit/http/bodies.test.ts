@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:http'
+import { connect as connectHttp2, constants } from 'node:http2'
 import { afterEach, describe, test } from 'node:test'
 import { until } from '../../support/setup/process.js'
 import { createPendingBodies } from '../../../src/http/bodies.js'
@@ -127,6 +128,26 @@ describe('a slow client', { timeout: 300_000 }, () => {
     socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
     await until(() => bodies.bytes() > 0, { what: 'the response begins' })
     await until(() => bodies.bytes() === 0, { what: 'the client is disconnected' })
+  })
+
+  test('a canceled HTTP/2 stream has the code CANCEL, and the other stream of the session stays open', async (t) => {
+    const limit = { bytes: 1.5 * LENGTH, longest: 0, stoppedMs: 100, everyMs: 20 }
+    const bodies = createPendingBodies(limit)
+    const respond: Respond = (_, outgoing) => outgoing.end(Buffer.alloc(LENGTH))
+    const server = createGatedServer(HTTP2!.gate!, bodies.classes, respond, createFakeLog().log)
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const session = connectHttp2(`https://127.0.0.1:${port}`, { rejectUnauthorized: false })
+    t.after(() => {
+      session.destroy()
+      bodies.close()
+      server.close()
+    })
+    const streams = [session.request({ ':path': '/' }), session.request({ ':path': '/' })]
+    await Promise.race(streams.map((stream) => once(stream, 'close')))
+    const codes = streams.map((stream) => (stream.closed ? stream.rstCode : 'open'))
+    assert.deepEqual(codes.sort(), [constants.NGHTTP2_CANCEL, 'open'])
   })
 })
 
