@@ -39,10 +39,8 @@ export type EndpointOptions = {
   readonly signal: AbortSignal
 }
 
-const MAX_ADDRESSES = 4
-
 /**
- * Checks the addresses of an endpoint one after the other, at most four. Returns the first check that fails, or else
+ * Checks the addresses of an endpoint one after the other. Returns the first check that fails, or else
  * that of the first address. Everything that the network does is part of the result.
  *
  * @throws The reason of `signal`, when it is aborted.
@@ -52,7 +50,7 @@ export async function checkEndpoint(
   options: EndpointOptions,
 ): Promise<EndpointCheck> {
   let first: EndpointCheck | undefined
-  for (const address of endpoint.addresses.slice(0, MAX_ADDRESSES)) {
+  for (const address of endpoint.addresses) {
     const check = await checkAddress(endpoint, address, options)
     if (!check.isUp) return check
     first ??= check

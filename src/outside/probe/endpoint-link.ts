@@ -53,8 +53,10 @@ export function createEndpointLink(options: {
 }): EndpointLink {
   const { transcript } = options
   const waiter = createEventWaiter()
+  let isClosing = false
   const end = (reason: LinkEnd) => {
-    waiter.fail(new LinkEndError(reason))
+    // Most connections end after the check has finished. To create an error for each of them would take time.
+    if (!isClosing) waiter.fail(new LinkEndError(reason))
   }
   const stream = createStreamState(transcript, end)
   let raw: Socket | undefined
@@ -123,6 +125,7 @@ export function createEndpointLink(options: {
     countReceived: () => raw?.bytesRead ?? 0,
     hasKeys: () => hasKeys,
     async close() {
+      isClosing = true
       cancelLimits()
       if (socket && stream.isOpen() && !waiter.hasFailed()) await closeStream(socket, stream, send)
       // A TLS socket destroys its TCP socket. Node.js 20 can crash if the TCP socket is destroyed first.

@@ -122,6 +122,7 @@ type End = ReturnType<typeof watchEnd>
 /** Watches for the first event that ends the connection, and returns it as a failure of the phase in which it came. */
 function watchEnd(socket: TLSSocket, { timeoutMs, signal }: WebOptions) {
   let phase: Phase = 'tcp'
+  let isWatching = true
   let reject: (error: unknown) => void = () => {}
   const failure = new Promise<never>((_, rejectIt) => {
     reject = rejectIt
@@ -129,7 +130,8 @@ function watchEnd(socket: TLSSocket, { timeoutMs, signal }: WebOptions) {
   // Nothing waits for this promise after the last answer.
   failure.catch(() => {})
   const fail = (end: LinkEnd) => {
-    reject(nameWebFailure(end, phase, { bytes: socket.bytesRead, timeoutMs }))
+    // Most connections end after the check has finished. To create an error for each of them would take time.
+    if (isWatching) reject(nameWebFailure(end, phase, { bytes: socket.bytesRead, timeoutMs }))
   }
   const abort = () => {
     reject(signal.reason)
@@ -152,6 +154,7 @@ function watchEnd(socket: TLSSocket, { timeoutMs, signal }: WebOptions) {
       phase = next
     },
     stop() {
+      isWatching = false
       clearTimeout(timer)
       signal.removeEventListener('abort', abort)
     },

@@ -14,16 +14,18 @@ import type { MonitoredServer } from '../../../src/servers/monitored-server.js'
 import { createClock } from '../../support/clock.js'
 import { createFakeLog } from '../../support/messaging.js'
 import {
+  CERTIFICATE,
   CHECKED_AT,
   createDomainCheck,
   createEndpoint,
   createEndpointCheck,
-  createUnreachedCheck,
-} from '../../support/round-checks.js'
+  createFailedCheck,
+  createLookup,
+} from '../../support/outside-checks.js'
 
 const MINUTE = 60_000
 const CONFIG: OutsideConfig = {
-  domains: ['a.example'],
+  domains: ['example.org'],
   intervalMs: 5 * MINUTE,
   timeoutMs: 10_000,
   serverDomains: [],
@@ -44,7 +46,8 @@ type Check = (
 /** Creates the feature of an exporter with the server `one`. */
 function setup(first: Partial<OutsideConfig> = {}) {
   let config: OutsideConfig | undefined = { ...CONFIG, ...first }
-  let check: Check = () => Promise.resolve(createDomainCheck('a.example'))
+  let check: Check = () =>
+    Promise.resolve(createDomainCheck({ endpoints: [createEndpointCheck(CLIENT)] }))
   let answer = (): Promise<unknown> => Promise.resolve(xml('iq'))
   let collect = (): void => {}
   const clock = createClock()
@@ -120,33 +123,26 @@ const toText = (families: readonly Family[]) =>
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#'))
 
-const ENDPOINT = 'host="a.example",service="xmpp-client",target="xmpp.a.example:5222",family="ipv4"'
+const CLIENT = createEndpoint('xmpp-client')
+const ENDPOINT =
+  'host="example.org",service="xmpp-client",target="xmpp.example.org:5222",family="ipv4"'
 
 test('a result becomes the documented families, without series for unknown values', async () => {
   const { setCheck, advance, show, outside } = setup()
-  const endpoint = createEndpoint('a.example')
   setCheck(() =>
     Promise.resolve(
-      createDomainCheck('a.example', {
+      createDomainCheck({
         lookups: [
-          { service: 'xmpp-client', state: 'found', records: 1, seconds: 0.1 },
-          { service: 'xmpps-client', state: 'missing', records: 0, seconds: 0.1 },
-          { service: 'xmpp-server', state: 'failed', records: 0, seconds: 0.1 },
+          createLookup('xmpp-client'),
+          createLookup('xmpps-client', 'missing'),
+          createLookup('xmpp-server', 'failed'),
         ],
         problems: [{ code: 'dns_slow' }, { code: 'dns_slow' }],
         endpoints: [
-          createEndpointCheck(endpoint, {
-            tls: { version: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384' },
-            certificate: {
-              sha256: 'ab',
-              names: [],
-              issuer: 'CA',
-              expiresAtSeconds: 2e9,
-              isLoaded: true,
-            },
+          createEndpointCheck(CLIENT, [], {
             mechanisms: ['SCRAM-SHA-1-PLUS', 'plain', 'X'.repeat(21)],
           }),
-          createUnreachedCheck({ ...endpoint, family: 'ipv6' }),
+          createFailedCheck(createEndpoint('xmpp-client', 'ipv6'), 'connection_timeout'),
         ],
       }),
     ),
@@ -154,21 +150,21 @@ test('a result becomes the documented families, without series for unknown value
   await advance(2000)
   const ipv6 = ENDPOINT.replace('ipv4', 'ipv6')
   assert.deepEqual(show(), [
-    `xmpp_domain_check_timestamp_seconds{host="a.example"} ${CHECKED_AT}`,
-    `xmpp_endpoint_certificate_expiry_timestamp_seconds{${ENDPOINT}} 2000000000`,
+    `xmpp_domain_check_timestamp_seconds{host="example.org"} ${CHECKED_AT}`,
+    `xmpp_endpoint_certificate_expiry_timestamp_seconds{${ENDPOINT}} ${CERTIFICATE.expiresAtSeconds}`,
     `xmpp_endpoint_certificate_matches_loaded{${ENDPOINT}} 1`,
-    `xmpp_endpoint_connect_seconds{${ENDPOINT},phase="tcp"} 0.01`,
-    `xmpp_endpoint_connect_seconds{${ENDPOINT},phase="starttls"} 0.02`,
-    `xmpp_endpoint_connect_seconds{${ENDPOINT},phase="tls"} 0.03`,
-    `xmpp_endpoint_connect_seconds{${ENDPOINT},phase="stream"} 0.04`,
-    `xmpp_endpoint_problem{host="a.example",service="",target="",family="",problem="dns_slow",severity="warning"} 1`,
-    `xmpp_endpoint_problem{host="a.example",service="xmpp-client",target="",family="ipv6",problem="connection_timeout",severity="error"} 1`,
+    `xmpp_endpoint_connect_seconds{${ENDPOINT},phase="tcp"} 0.0121`,
+    `xmpp_endpoint_connect_seconds{${ENDPOINT},phase="starttls"} 0.0244`,
+    `xmpp_endpoint_connect_seconds{${ENDPOINT},phase="tls"} 0.0312`,
+    `xmpp_endpoint_connect_seconds{${ENDPOINT},phase="stream"} 0.0139`,
+    `xmpp_endpoint_problem{host="example.org",service="",target="",family="",problem="dns_slow",severity="warning"} 1`,
+    `xmpp_endpoint_problem{${ipv6},problem="connection_timeout",severity="error"} 1`,
     `xmpp_endpoint_sasl_mechanism{${ENDPOINT},mechanism="SCRAM-SHA-1-PLUS"} 1`,
     `xmpp_endpoint_tls_info{${ENDPOINT},version="TLSv1.3",cipher="TLS_AES_256_GCM_SHA384"} 1`,
     `xmpp_endpoint_up{${ENDPOINT}} 1`,
     `xmpp_endpoint_up{${ipv6}} 0`,
-    'xmpp_srv_records{host="a.example",service="xmpp-client"} 1',
-    'xmpp_srv_records{host="a.example",service="xmpps-client"} 0',
+    'xmpp_srv_records{host="example.org",service="xmpp-client"} 1',
+    'xmpp_srv_records{host="example.org",service="xmpps-client"} 0',
   ])
   for (const { name, labels, help } of outside.getFamilies()) {
     const documented = findDocumented(name)
@@ -190,7 +186,9 @@ test('the families are built again only after a change, or when a result becomes
   await advance(16 * MINUTE)
   assert.notEqual(outside.getFamilies(), families)
   // The time of the last check stays, so that an alert can fire.
-  assert.deepEqual(show(), [`xmpp_domain_check_timestamp_seconds{host="a.example"} ${CHECKED_AT}`])
+  assert.deepEqual(show(), [
+    `xmpp_domain_check_timestamp_seconds{host="example.org"} ${CHECKED_AT}`,
+  ])
   assert.deepEqual(outside.getChecks(), [])
 })
 
@@ -204,48 +202,48 @@ test('a reload applies all settings, and removes the results of removed domains'
     usedSettings.map(({ timeoutMs }) => timeoutMs),
     [10_000, 1000],
   )
-  change({ timeoutMs: 1000, domains: ['b.example'] })
+  change({ timeoutMs: 1000, domains: ['example.net'] })
   assert.deepEqual(show(), [])
   change(undefined)
   await advance(10 * MINUTE)
   assert.deepEqual(outside.getFamilies(), [])
-  assert.equal(outside.probe.find('a.example'), undefined)
+  assert.equal(outside.probe.find('example.org'), undefined)
 })
 
 test('a domain that moves to the list for servers is checked again, and a new domain changes nothing else', async () => {
   const { advance, change, counts, outside } = setup()
   await advance(2000)
   assert.equal(counts.checks, 1)
-  change({ domains: [], serverDomains: ['a.example'] })
+  change({ domains: [], serverDomains: ['example.org'] })
   await advance(2000)
   assert.equal(counts.checks, 2)
-  change({ domains: [], serverDomains: ['a.example', 'b.example'] })
+  change({ domains: [], serverDomains: ['example.org', 'example.net'] })
   await advance(2000)
   assert.equal(counts.checks, 3)
-  assert.deepEqual(outside.probe.names(), ['a.example', 'b.example'])
-  assert.ok(outside.probe.find('b.example'))
+  assert.deepEqual(outside.probe.names(), ['example.org', 'example.net'])
+  assert.ok(outside.probe.find('example.net'))
 })
 
 test('the log has one line when the problems of a domain change, without addresses', async () => {
   const { advance, log, setCheck } = setup()
-  const failed = createUnreachedCheck(createEndpoint('a.example'))
-  setCheck(() => Promise.resolve(createDomainCheck('a.example', { endpoints: [failed] })))
+  const failed = createFailedCheck(CLIENT, 'connection_timeout')
+  setCheck(() => Promise.resolve(createDomainCheck({ endpoints: [failed] })))
   await advance(16 * MINUTE)
   const lines = log.take()
   assert.deepEqual(lines, [
-    'warn: problems with a.example from outside: connection_timeout (xmpp-client ipv4)',
+    'warn: problems with example.org from outside: connection_timeout (xmpp-client xmpp.example.org:5222 ipv4)',
   ])
-  setCheck(() => Promise.resolve(createDomainCheck('a.example')))
+  setCheck(() => Promise.resolve(createDomainCheck({ endpoints: [createEndpointCheck(CLIENT)] })))
   await advance(30 * MINUTE)
-  assert.deepEqual(log.take(), ['info: no problems with a.example from outside any more'])
+  assert.deepEqual(log.take(), ['info: no problems with example.org from outside any more'])
 })
 
 test('/probe waits for the check, reuses its result for 30 s, and shares it', async () => {
   const { advance, counts, outside } = setup({ intervalMs: 0 })
-  const { scrape } = outside.probe.find('A.example')!
+  const { scrape } = outside.probe.find('EXAMPLE.org')!
   const [first, second] = await Promise.all([scrape(60_000), scrape(60_000)])
   assert.deepEqual(toText(first.families), toText(second.families))
-  assert.ok(toText(first.families).includes('xmpp_domain_check_finished{host="a.example"} 1'))
+  assert.ok(toText(first.families).includes('xmpp_domain_check_finished{host="example.org"} 1'))
   await advance(29_000)
   await scrape(60_000)
   assert.equal(counts.checks, 1)
@@ -259,14 +257,14 @@ test('/probe waits for the check, reuses its result for 30 s, and shares it', as
 
 test('/probe does not wait longer than its deadline: it serves the previous result, or the finished endpoints', async () => {
   const { advance, outside, setCheck } = setup({ intervalMs: 0 })
-  const { scrape } = outside.probe.find('a.example')!
-  const endpoint = createEndpoint('a.example', { service: 'xmpp-server' })
+  const { scrape } = outside.probe.find('example.org')!
+  const endpoint = createEndpoint('xmpp-server')
   setCheck((onEndpoint) => {
     onEndpoint(createEndpointCheck(endpoint))
     return new Promise(() => {})
   })
   const partial = toText((await scrape(1)).families)
-  assert.ok(partial.includes('xmpp_domain_check_finished{host="a.example"} 0'))
+  assert.ok(partial.includes('xmpp_domain_check_finished{host="example.org"} 0'))
   assert.ok(partial.some((line) => /^xmpp_endpoint_up\{.*service="xmpp-server"/.test(line)))
   assert.ok(!partial.some((line) => line.startsWith('xmpp_domain_check_timestamp')))
   // The check that hangs ends after ten minutes, with what it has found.
@@ -276,25 +274,25 @@ test('/probe does not wait longer than its deadline: it serves the previous resu
 
 test('debug=true shows the conversation and the metrics, without control characters', async () => {
   const { outside, setCheck } = setup({ intervalMs: 0 })
-  const check = createEndpointCheck(createEndpoint('a.example'), { transcript: ['\u001b[31mred'] })
-  setCheck(() => Promise.resolve(createDomainCheck('a.example', { endpoints: [check] })))
-  const text = await outside.probe.debug('a.example', 60_000)
-  assert.match(text, /# xmpp-client xmpp\.a\.example:5222 ipv4: up\n\ufffd\[31mred\n/)
+  const check = createEndpointCheck(CLIENT, [], { transcript: ['\u001b[31mred'] })
+  setCheck(() => Promise.resolve(createDomainCheck({ endpoints: [check] })))
+  const text = await outside.probe.debug('example.org', 60_000)
+  assert.match(text, /# xmpp-client xmpp\.example\.org:5222 ipv4: up\n\ufffd\[31mred\n/)
   assert.match(text, /xmpp_endpoint_up\{/)
 })
 
 test('all spellings of a domain have one source, and other texts have none', () => {
   const { outside } = setup({ intervalMs: 0 })
-  const source = outside.probe.find('a.example')
+  const source = outside.probe.find('example.org')
   assert.ok(source)
-  assert.equal(outside.probe.find('A.example.'), source)
+  assert.equal(outside.probe.find('EXAMPLE.org.'), source)
   for (const target of [
     '',
-    'a.example/1',
-    'a.example?1',
-    '%61.example',
-    'a.exam\nple',
-    'a.example#',
+    'example.org/1',
+    'example.org?1',
+    '%65xample.org',
+    'exam\nple.org',
+    'example.org#',
   ]) {
     assert.equal(outside.probe.find(target), undefined, target)
   }
@@ -303,7 +301,7 @@ test('all spellings of a domain have one source, and other texts have none', () 
 test('a check that does not end in ten minutes is incomplete, and has the endpoints that it checked', async () => {
   const { advance, outside, setCheck, show } = setup()
   setCheck((onEndpoint, signal) => {
-    onEndpoint(createEndpointCheck(createEndpoint('a.example')))
+    onEndpoint(createEndpointCheck(CLIENT))
     return new Promise((_, reject) => {
       signal.addEventListener('abort', () => {
         reject(signal.reason as Error)
@@ -320,28 +318,19 @@ test('a check that does not end in ten minutes is incomplete, and has the endpoi
 
 const certificateInfo = (sha256: string) =>
   family('gauge', 'xmpp_certificate_info', 'x', [
-    { labels: { host: 'a.example', service: '', sha256 }, value: 1 },
+    { labels: { host: 'example.org', service: '', sha256 }, value: 1 },
   ])
 
 test('a certificate that the server loaded after the last collection is not stale', async () => {
   const { advance, outside, runs, setCheck, setCollect, show } = setup()
   const [old, renewed] = ['a'.repeat(64), 'b'.repeat(64)]
   outside.onCollection('one', [certificateInfo(old)])
-  const certificate = {
-    sha256: renewed,
-    names: [],
-    issuer: '',
-    expiresAtSeconds: 2e9,
-    isLoaded: false,
-  }
-  const endpoint = createEndpoint('a.example')
-  const stale = createEndpointCheck(endpoint, {
-    certificate,
-    problems: [{ code: 'certificate_stale' }],
+  const stale = createEndpointCheck(CLIENT, ['certificate_stale'], {
+    certificate: { ...CERTIFICATE, sha256: renewed, isLoaded: false },
   })
-  setCheck(() => Promise.resolve(createDomainCheck('a.example', { endpoints: [stale] })))
+  setCheck(() => Promise.resolve(createDomainCheck({ endpoints: [stale] })))
   await advance(2000)
-  assert.deepEqual([...runs[0]!.loaded.get('a.example')!], [old])
+  assert.deepEqual([...runs[0]!.loaded.get('example.org')!], [old])
   const matches = `xmpp_endpoint_certificate_matches_loaded{${ENDPOINT}}`
   assert.ok(show().includes(`${matches} 0`))
   setCollect(() => {

@@ -641,16 +641,6 @@ suite('several addresses', () => {
     assert.equal(connections(), 2)
   })
 
-  test('at most four addresses are checked', async (t) => {
-    const { port, connections } = await server.withScriptedServer(t, healthyServer())
-    const result = await server.probe({
-      ...{ port, trust },
-      addresses: Array.from({ length: 6 }, () => '127.0.0.1'),
-    })
-    assert.deepEqual(problemsOf(result), [])
-    assert.equal(connections(), 4)
-  })
-
   test('an abort ends the check with the reason of the signal', async (t) => {
     const abort = new AbortController()
     const reason = new Error('stop')
