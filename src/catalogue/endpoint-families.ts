@@ -2,10 +2,10 @@ import { gauge, type Area } from './documented-family.js'
 
 const ENDPOINT = 'host service target family'
 
-/** The families that exist only with the setting `outside.domains`, `outside.server_domains` or `outside.remotes`. */
+/** The families that exist only with domains or remotes in the section `outside` of the configuration. */
 export const outside: Area = {
   title: 'Checks from outside',
-  from: 'Results of the [checks from outside](outside.md), with the settings `outside.domains`, `outside.server_domains` and `outside.remotes`. `host` is the domain, `service` the SRV service (`xmpp-client`, `xmpps-client`, `xmpp-server`, `xmpps-server`) or `host-meta`, `bosh`, `websocket`, `target` the host name and port, and `family` is `ipv4` or `ipv6`. The values are those of the last check. If it is older than three times its interval, all series of the domain except `xmpp_domain_check_timestamp_seconds` are missing.',
+  from: 'Results of the [checks from outside](outside.md), for the domains and remotes in the section `outside` of the configuration. `host` is the domain, `service` the SRV service (`xmpp-client`, `xmpps-client`, `xmpp-server`, `xmpps-server`) or `host-meta`, `bosh`, `websocket`, `target` the host name and port, and `family` is `ipv4` or `ipv6`. The values are those of the last check. If it is older than three times its interval, all series of the domain except `xmpp_domain_check_timestamp_seconds` are missing.',
   since: 'any server',
   families: [
     gauge(

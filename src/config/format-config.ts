@@ -72,6 +72,7 @@ function formatAlerts({ server, to, rooms, nick, template, correctResolved }: Al
 function formatOutside(outside: OutsideConfig) {
   return {
     domains: outside.domains,
+    client_domains: outside.clientDomains,
     server_domains: outside.serverDomains,
     interval: formatDuration(outside.intervalMs),
     timeout: formatDuration(outside.timeoutMs),

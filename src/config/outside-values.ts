@@ -6,6 +6,13 @@ import { parseDomain } from './xmpp-address.js'
 /** The sides of XMPP that connect to an endpoint: clients (c2s) and other servers (s2s). */
 export const SIDES = ['client', 'server'] as const
 
+/** The settings with domains that are checked: for both sides, for clients, and for servers. */
+export const DOMAIN_LISTS = [
+  'outside.domains',
+  'outside.client-domains',
+  'outside.server-domains',
+] as const
+
 const MAX_NAME_LENGTH = 253
 
 /**

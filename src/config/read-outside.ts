@@ -1,5 +1,6 @@
 import { ConfigError } from '../errors.js'
-import { valueError } from './given.js'
+import { valueError, type Given } from './given.js'
+import { DOMAIN_LISTS } from './outside-values.js'
 import { readServerOf } from './read-messaging.js'
 import type { ServerConfig } from './read-servers.js'
 import { readValue, refuseDuplicate, type Settings } from './read-settings.js'
@@ -10,7 +11,9 @@ export type OutsideConfig = {
    * The domains of clients and servers. In lower case, with A-labels (RFC 5890) and without a dot at the end.
    */
   readonly domains: readonly string[]
-  /** The domains that only other servers connect to, in the same form. No domain is in both lists. */
+  /** The domains that only clients connect to, in the same form. No domain is in two lists. */
+  readonly clientDomains: readonly string[]
+  /** The domains that only other servers connect to, in the same form. */
   readonly serverDomains: readonly string[]
   /** How often each domain is checked. 0: only when a client requests it at `/probe`. */
   readonly intervalMs: number
@@ -33,21 +36,16 @@ export type OutsideConfig = {
 // A round over more domains would take longer than the longest useful interval.
 const MAX_DOMAINS = 10_000
 
-type NameList = 'outside.domains' | 'outside.server-domains' | 'outside.remotes'
-
 /** Reads the section `outside`. @returns `undefined` if it has neither domains nor remotes. @throws ConfigError */
 export function readOutside(
   settings: Settings,
   servers: readonly ServerConfig[],
 ): OutsideConfig | undefined {
-  const domains = readNames(settings, 'outside.domains')
-  const serverDomains = readNames(settings, 'outside.server-domains')
-  const remotes = readNames(settings, 'outside.remotes')
-  if ([...domains, ...serverDomains, ...remotes].length === 0) return undefined
-  refuseInBoth(settings, domains, serverDomains)
+  const lists = readDomainLists(settings)
+  const remotes = readRemotes(settings)
+  if ([...Object.values(lists), remotes].every(({ length }) => length === 0)) return undefined
   return {
-    domains,
-    serverDomains,
+    ...lists,
     intervalMs: readValue(settings, 'outside.interval'),
     timeoutMs: readValue(settings, 'outside.timeout'),
     nameServers: readValue(settings, 'outside.name-servers'),
@@ -60,24 +58,28 @@ export function readOutside(
   }
 }
 
-function readNames(settings: Settings, name: NameList): readonly string[] {
-  const given = settings.all(name)
-  const names = readValue(settings, name)
-  refuseDuplicate(given, names, 'each domain once')
-  const first = given[MAX_DOMAINS]
-  if (first) throw valueError(first, `at most ${MAX_DOMAINS} domains`)
-  return names
+function readDomainLists(settings: Settings) {
+  const domains = readValue(settings, 'outside.domains')
+  const clientDomains = readValue(settings, 'outside.client-domains')
+  const serverDomains = readValue(settings, 'outside.server-domains')
+  checkNames(
+    DOMAIN_LISTS.flatMap((name) => settings.all(name)),
+    [...domains, ...clientDomains, ...serverDomains],
+    'each domain once in outside.domains, outside.client_domains and outside.server_domains',
+  )
+  return { domains, clientDomains, serverDomains }
 }
 
-function refuseInBoth(
-  settings: Settings,
-  domains: readonly string[],
-  serverDomains: readonly string[],
-): void {
-  const known = new Set(domains)
-  const index = serverDomains.findIndex((domain) => known.has(domain))
-  const given = settings.all('outside.server-domains')[index]
-  if (given) throw valueError(given, 'a domain that is not in outside.domains too')
+function readRemotes(settings: Settings): readonly string[] {
+  const remotes = readValue(settings, 'outside.remotes')
+  checkNames(settings.all('outside.remotes'), remotes, 'each domain once')
+  return remotes
+}
+
+function checkNames(given: readonly Given[], names: readonly string[], expected: string): void {
+  refuseDuplicate(given, names, expected)
+  const first = given[MAX_DOMAINS]
+  if (first) throw valueError(first, `at most ${MAX_DOMAINS} domains`)
 }
 
 /** Returns the name of the server through which the remotes are pinged. */

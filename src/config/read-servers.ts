@@ -1,6 +1,7 @@
 import { COLLECTORS } from '../collectors/index.js'
 import { ConfigError } from '../errors.js'
 import { valueError, type Given } from './given.js'
+import { DOMAIN_LISTS } from './outside-values.js'
 import type { ConfigFile, FileServer } from './read-config-file.js'
 import { readSecretFile } from './read-secret-file.js'
 import { findGiven, mergeFileValues, readValue, type Settings } from './read-settings.js'
@@ -33,9 +34,7 @@ const SINGLE_SERVER_SETTINGS = [
 export function readServers(settings: Settings, file: ConfigFile | undefined): ServerConfig[] {
   const [first, ...more] = file?.servers ?? []
   if (first === undefined) {
-    const checksOutside = (['outside.domains', 'outside.server-domains'] as const).some(
-      (name) => settings.all(name).length > 0,
-    )
+    const checksOutside = DOMAIN_LISTS.some((name) => settings.all(name).length > 0)
     if (checksOutside && !hasServerSettings(settings)) return []
     return [readServer(settings, { name: undefined, values: new Map(), source: file?.source })]
   }

@@ -316,6 +316,12 @@ const DEFINITIONS = {
     key: 'outside.domains',
     help: 'XMPP domains that the exporter checks from outside, as clients and other servers find them: DNS, connections, TLS and certificates.',
   },
+  'outside.client-domains': {
+    kind: text('DOMAIN', parseHostName, /^[^@/\s]+$/),
+    isRepeatable: true,
+    key: 'outside.client_domains',
+    help: 'Domains that only clients connect to, for example of a server without connections to other servers. The exporter checks them from outside as clients find them.',
+  },
   'outside.server-domains': {
     kind: text('DOMAIN', parseHostName, /^[^@/\s]+$/),
     isRepeatable: true,
@@ -362,7 +368,7 @@ const DEFINITIONS = {
     kind: BOOLEAN,
     default: 'true',
     key: 'outside.web',
-    help: 'Also check host-meta of outside.domains, and the BOSH and WebSocket endpoints that it announces.',
+    help: 'Also check host-meta of the domains that clients connect to, and the BOSH and WebSocket endpoints that it announces.',
   },
   'outside.remotes': {
     kind: text('DOMAIN', parseRemote, /^[^@/\s]+$/),

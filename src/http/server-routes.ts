@@ -105,7 +105,7 @@ function addProbeRoute<Snapshot>(
         400,
         selected === options.servers
           ? 'Wrong target: expected ?target=NAME with the name of a configured server. /sd lists the names.'
-          : 'Wrong target: expected ?target=DOMAIN with a domain of outside.domains or outside.server_domains. /sd?module=outside lists the domains.',
+          : 'Wrong target: expected ?target=DOMAIN with a domain that the exporter checks from outside. /sd?module=outside lists the domains.',
       )
     }
     if (c.req.query('debug') !== 'true') return serve(c, source)

@@ -3,6 +3,7 @@ import { getErrorMessage } from '../errors.js'
 import type { Log } from '../log/log.js'
 import { checkDomain } from './check-domain.js'
 import { createConnectionLimit } from './connection-limit.js'
+import { getDomainSides } from './domain-sides.js'
 import type { LoadedCertificates } from './loaded-certificates.js'
 import type { DomainCheck, EndpointCheck } from './outside-check.js'
 import { findAddressFamilies } from './machine-addresses.js'
@@ -42,13 +43,14 @@ export function createConfiguredCheck(options: ConfiguredCheckOptions): Configur
     isOwn: createOwnAddresses(() => config()?.ownAddresses ?? NO_NETWORKS, now),
     perMinute: CONNECTIONS_PER_MINUTE,
   })
-  return (domain, { s2sFrom, nameServers, ...settings }, run) => {
-    const isForServers = settings.serverDomains.includes(domain)
+  return (domain, settings, run) => {
+    const { s2sFrom, nameServers } = settings
+    const sides = getDomainSides(settings).get(domain) ?? []
     return checkDomain(domain, {
       ...run,
-      sides: isForServers ? ['server'] : ['client', 'server'],
+      sides,
       families: findAddressFamilies(settings),
-      checksWeb: settings.checksWeb && !isForServers,
+      checksWeb: settings.checksWeb && sides.includes('client'),
       timeoutMs: settings.timeoutMs,
       allowPrivate: settings.allowPrivate,
       ...(nameServers.length > 0 && { nameServers }),

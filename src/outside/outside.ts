@@ -6,6 +6,7 @@ import type { MonitoredServer } from '../servers/monitored-server.js'
 import { realTime, type Schedule } from '../xmpp/schedule.js'
 import { createConfiguredCheck, type ConfiguredCheck } from './configured-check.js'
 import { createDomainLog } from './domain-log.js'
+import { getDomainSides, listDomains } from './domain-sides.js'
 import { createLoadedStore } from './loaded-store.js'
 import type { DomainCheck, EndpointCheck } from './outside-check.js'
 import {
@@ -51,7 +52,6 @@ export type OutsideOptions = {
   readonly schedule?: Schedule
 }
 
-const NO_DOMAINS: readonly string[] = []
 // A collection for the certificates of a server ends after this time at the latest.
 const COLLECT_MS = 5000
 
@@ -59,7 +59,6 @@ export function createOutside(options: OutsideOptions): Outside {
   const { config, log, findServer, onChange } = options
   const { now = () => performance.now(), schedule = realTime } = options
   const { check = createConfiguredCheck({ ...options, now }) } = options
-  const listDomains = createDomainLists()
   const domains = () => listDomains(config())
   const loaded = createLoadedStore({
     serverNames: options.serverNames,
@@ -125,33 +124,19 @@ function dropTranscripts(check: DomainCheck): DomainCheck {
   return { ...check, endpoints }
 }
 
-/** Lists the domains that are checked. A reload replaces the configuration, so the list is built once for each. */
-function createDomainLists(): (config: OutsideConfig | undefined) => readonly string[] {
-  const lists = new WeakMap<OutsideConfig, readonly string[]>()
-  return (config) => {
-    if (!config) return NO_DOMAINS
-    const list = lists.get(config) ?? [...config.domains, ...config.serverDomains]
-    lists.set(config, list)
-    return list
-  }
-}
-
 /** Whether a reload changes what the check of a domain finds. */
 function hasChanged(next: OutsideConfig | undefined, last: OutsideConfig): boolean {
-  const hasMoved = (from: readonly string[], to: readonly string[]) => {
-    const names = new Set(from)
-    return to.some((name) => names.has(name))
-  }
+  const sides = next && getDomainSides(next)
   return (
     !isDeepStrictEqual(toSettings(next), toSettings(last)) ||
-    hasMoved(last.domains, next?.serverDomains ?? NO_DOMAINS) ||
-    hasMoved(last.serverDomains, next?.domains ?? NO_DOMAINS)
+    // A domain has moved to another list.
+    [...getDomainSides(last)].some(([domain, each]) => (sides?.get(domain) ?? each) !== each)
   )
 }
 
 /** Returns the settings that change what the checks of all domains find. */
 function toSettings(config: OutsideConfig | undefined) {
-  const names = { domains: [], serverDomains: [], remotes: [], server: '' }
+  const names = { domains: [], clientDomains: [], serverDomains: [], remotes: [], server: '' }
   return config && { ...config, ...names, intervalMs: 0 }
 }
 

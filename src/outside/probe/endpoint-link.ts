@@ -111,9 +111,7 @@ export function createEndpointLink(options: {
       raw.off('data', onData).off('end', onClose).off('close', onClose).off('error', onError)
       raw.on('error', () => undefined)
       const secured = tls.connect({ ...connection, socket: raw })
-      secured.once('keylog', () => {
-        hasKeys = true
-      })
+      secured.once('keylog', () => (hasKeys = true))
       secured.once('secureConnect', () => {
         isSecure = true
         waiter.notify()

@@ -25,14 +25,14 @@ export const DNS_TEXTS = {
   srv_missing: {
     cause: ({ domain, users, port }) =>
       `${domain} has no SRV record for ${users}, so they try port ${port} of ${domain} itself.`,
-    remedy: ({ usualRecord }) =>
-      `Add this record to DNS, with the name of the XMPP server at its end: ${usualRecord}`,
+    remedy: ({ usualRecord, side }) =>
+      `${side === 's2s' ? 'If only clients use the domain, move it to outside.client_domains, or use --sides=client. Otherwise, add' : 'Add'} this record to DNS, with the name of the XMPP server at its end: ${usualRecord}`,
   },
   service_not_offered: {
     cause: ({ domain, users }) =>
       `The SRV records of ${domain} for ${users} have the target ".", which means that the service does not exist.`,
     remedy: ({ usualRecord, side }) =>
-      `If the service exists, replace the record in DNS: ${usualRecord} ${side === 'c2s' ? 'Otherwise, move the domain to outside.server_domains, or use --sides=server.' : 'Otherwise, ignore this warning, or use --sides=client.'}`,
+      `If the service exists, replace the record in DNS: ${usualRecord} ${side === 'c2s' ? 'Otherwise, move the domain to outside.server_domains, or use --sides=server.' : 'Otherwise, move the domain to outside.client_domains, or use --sides=client.'}`,
   },
   srv_dot_mixed: {
     cause: ({ recordName }) =>

@@ -16,6 +16,7 @@ test('without domains and remotes, there are no checks from outside', () => {
 test('the defaults of the checks from outside', () => {
   assert.deepEqual(outsideOf('--outside.domains=example.com'), {
     domains: ['example.com'],
+    clientDomains: [],
     serverDomains: [],
     intervalMs: 300_000,
     timeoutMs: 10_000,
@@ -35,11 +36,13 @@ test('flags, variables and the configuration file set the same values', () => {
     'outside.yml',
     'outside: { domains: [Bücher.example, b.example], interval: 0, timeout: 30s, web: false,\n' +
       "  name_servers: ['::1', 192.0.2.1:5353], allow_private: true, own_addresses: [192.0.2.0/24, '2001:db8::1'],\n" +
-      '  server_domains: [Räume.example], s2s_from: monitor.example, remotes: [Bücher.example] }\n',
+      '  client_domains: [c.example], server_domains: [Räume.example], s2s_from: monitor.example,\n' +
+      '  remotes: [Bücher.example] }\n',
   )
   const fromFile = configOf([...SERVER, `--config.file=${path}`], ENV).outside
   assert.deepEqual(fromFile, {
     domains: ['xn--bcher-kva.example', 'b.example'],
+    clientDomains: ['c.example'],
     serverDomains: ['xn--rume-loa.example'],
     intervalMs: 0,
     timeoutMs: 30_000,
@@ -58,7 +61,7 @@ test('flags, variables and the configuration file set the same values', () => {
     ...['--outside.name-servers=::1', '--outside.name-servers=192.0.2.1:5353'],
     ...['--outside.allow-private', '--outside.own-addresses=192.0.2.0/24'],
     ...['--outside.own-addresses=2001:db8::1', '--outside.s2s-from=monitor.example'],
-    '--outside.remotes=Bücher.example',
+    ...['--outside.remotes=Bücher.example', '--outside.client-domains=c.example'],
   )
   assert.deepEqual(fromFlags, fromFile)
   const variables = {
@@ -71,6 +74,7 @@ test('flags, variables and the configuration file set the same values', () => {
 
 test('a configuration with domains needs no XMPP server', () => {
   assert.deepEqual(configOf(['--outside.server-domains=rooms.example'], {}).servers, [])
+  assert.deepEqual(configOf(['--outside.client-domains=meet.example'], {}).servers, [])
   const config = configOf(['--outside.domains=example.com'], {})
   assert.deepEqual(config.servers, [])
   const { file } = testDirectory()
@@ -104,8 +108,9 @@ describe('a mistake in the settings of the checks', () => {
     [['server-domains=a.example', 'server-domains=A.EXAMPLE'], /each domain once/],
     [
       ['domains=a.example', 'server-domains=b.example', 'server-domains=A.EXAMPLE'],
-      /--outside\.server-domains: expected a domain that is not in outside\.domains too, got "A/,
+      /--outside\.server-domains: expected each domain once in outside\.domains, .+, got "A/,
     ],
+    [['client-domains=a.example', 'server-domains=a.example'], /each domain once in/],
     [['domains=a.example', 'name-servers=dns.example'], /IP address of a DNS server/],
     [['domains=a.example', 'name-servers=192.0.2.1:0'], /IP address of a DNS server/],
     [['domains=a.example', 'name-servers=[::1]:65536'], /IP address of a DNS server/],

@@ -5,9 +5,9 @@ import { createConfiguredCheck } from '../../../src/outside/configured-check.js'
 import { address, answerFrom, srv, withFakeDns } from '../../support/fake-dns.js'
 import { createFakeLog } from '../../support/messaging.js'
 
-test('a domain of servers is checked as other servers find it, and without its web services', async (t) => {
+test('a domain of servers is checked as other servers find it, and one of clients as clients find it, with its web services', async (t) => {
   const answer = answerFrom(
-    ['a.example', 'rooms.example'].flatMap((domain) => [
+    ['a.example', 'meet.example', 'rooms.example'].flatMap((domain) => [
       srv(`_xmpp-client._tcp.${domain}`, 'chat.example', 5222),
       srv(`_xmpp-server._tcp.${domain}`, 'chat.example', 5269),
       // The check connects to no private address.
@@ -22,6 +22,7 @@ test('a domain of servers is checked as other servers find it, and without its w
   })
   const config: OutsideConfig = {
     domains: ['a.example'],
+    clientDomains: ['meet.example'],
     serverDomains: ['rooms.example'],
     intervalMs: 0,
     timeoutMs: 60_000,
@@ -48,6 +49,8 @@ test('a domain of servers is checked as other servers find it, and without its w
   assert.deepEqual(await find('rooms.example'), ['xmpp-server', 'xmpps-server'])
   // Only the check of the web services asks for the addresses of a domain that has SRV records.
   assert.equal(queried.has('rooms.example'), false)
+  assert.deepEqual(await find('meet.example'), ['xmpp-client', 'xmpps-client'])
+  assert.equal(queried.has('meet.example'), true)
   assert.deepEqual(await find('a.example'), [
     ...['xmpp-client', 'xmpps-client', 'xmpp-server', 'xmpps-server'],
   ])

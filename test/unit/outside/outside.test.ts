@@ -28,6 +28,7 @@ const CONFIG: OutsideConfig = {
   domains: ['example.org'],
   intervalMs: 5 * MINUTE,
   timeoutMs: 10_000,
+  clientDomains: [],
   serverDomains: [],
   nameServers: [],
   allowPrivate: false,
@@ -214,12 +215,15 @@ test('a domain that moves to the list for servers is checked again, and a new do
   const { advance, change, counts, outside } = setup()
   await advance(2000)
   assert.equal(counts.checks, 1)
-  change({ domains: [], serverDomains: ['example.org'] })
+  change({ domains: [], clientDomains: ['example.org'] })
   await advance(2000)
   assert.equal(counts.checks, 2)
-  change({ domains: [], serverDomains: ['example.org', 'example.net'] })
+  change({ domains: [], serverDomains: ['example.org'] })
   await advance(2000)
   assert.equal(counts.checks, 3)
+  change({ domains: [], serverDomains: ['example.org', 'example.net'] })
+  await advance(2000)
+  assert.equal(counts.checks, 4)
   assert.deepEqual(outside.probe.names(), ['example.org', 'example.net'])
   assert.ok(outside.probe.find('example.net'))
 })
