@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { root } from './setup/process.js'
 
 /** Returns the alert rules. All their times are divided by `times`: `for`, the ranges and offsets, and hours of uptime. */
@@ -26,7 +27,7 @@ export function repeat(t: TestContext, everyMs: number, act: () => Promise<unkno
   const loop = (async () => {
     while (!stopping.signal.aborted) {
       await act().catch(() => undefined)
-      await new Promise((resolve) => setTimeout(resolve, everyMs))
+      await sleep(everyMs, undefined, stopping).catch(() => undefined)
     }
   })()
   const stop = async () => {
