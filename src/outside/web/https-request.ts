@@ -1,4 +1,4 @@
-import { Agent, request, type ClientRequest, type IncomingMessage } from 'node:http'
+import { request, type ClientRequest, type IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { WebFindings } from './web-connection.js'
 import { WebFailure, type WebConnection } from './web-connection.js'
@@ -26,19 +26,7 @@ export type HttpsResponse = {
  * itself, so it works on a TLS connection that is already open.
  */
 export function createHttpsClient({ socket, wait }: WebConnection, findings: WebFindings) {
-  let isUsed = false
   let isReusable = true
-  const agent = Object.assign(new Agent({ keepAlive: true, maxSockets: 1 }), {
-    // Without an answer to the second call, the request would never end.
-    createConnection(_: unknown, done: (error: Error) => void): Duplex | undefined {
-      if (isUsed) {
-        done(new Error('The server closed the connection.'))
-        return undefined
-      }
-      isUsed = true
-      return socket
-    },
-  })
   return {
     /** Whether the server keeps the connection open for another request. */
     isReusable: () => isReusable && !socket.destroyed,
@@ -46,7 +34,7 @@ export function createHttpsClient({ socket, wait }: WebConnection, findings: Web
     async send(message: HttpsRequest): Promise<HttpsResponse> {
       findings.transcript.sent(`${message.method} ${message.url.href}`)
       const startedAt = performance.now()
-      const sent = startRequest(message, { agent })
+      const sent = startRequest(message, socket)
       const response = await wait(receiveResponse(sent))
       const { headers, statusCode: status = 0 } = response
       findings.transcript.received(`HTTP ${status} ${headers['content-type'] ?? ''}`)
@@ -64,18 +52,19 @@ export function createHttpsClient({ socket, wait }: WebConnection, findings: Web
   }
 }
 
-/** Starts a request. Its connection is that of `options`. */
+/** Starts a request on an open connection. With `keep-alive` and no agent, node:http leaves it open after the response. */
 export function startRequest(
   { method, url, headers, body }: HttpsRequest,
-  options: { readonly agent: Agent } | { readonly createConnection: () => Duplex },
+  socket: Duplex,
 ): ClientRequest {
   const sent = request({
-    ...options,
+    createConnection: () => socket,
     method,
     path: `${url.pathname}${url.search}`,
     headers: {
       Host: url.host,
       'User-Agent': 'prosody-exporter',
+      Connection: 'keep-alive',
       ...(body !== undefined && { 'Content-Length': String(Buffer.byteLength(body)) }),
       ...headers,
     },

@@ -84,7 +84,7 @@ async function upgrade(url: URL, connection: WebConnection, findings: WebFinding
         'Sec-WebSocket-Protocol': 'xmpp',
       },
     },
-    { createConnection: () => connection.socket },
+    connection.socket,
   )
   const answered = new Promise<{ response: IncomingMessage; head: Buffer }>((resolve, reject) => {
     sent.once('upgrade', (response: IncomingMessage, _: unknown, head: Buffer) => {
