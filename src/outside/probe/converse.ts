@@ -173,9 +173,6 @@ export function tlsOptions({ endpoint, trust }: Pick<Conversation, 'endpoint' | 
   const { domain, service } = endpoint
   return {
     secureContext: trust.getContext(),
-    // The judgement of the certificate names each problem.
-    rejectUnauthorized: false,
-    checkServerIdentity: () => undefined,
     servername: isIP(domain) === 0 ? domain : '',
     ...(isDirectTls(service) && { ALPNProtocols: [service.replace('xmpps-', 'xmpp-')] }),
   }

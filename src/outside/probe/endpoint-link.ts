@@ -1,7 +1,8 @@
 import { connect, type Socket } from 'node:net'
-import * as tls from 'node:tls'
+import type { ConnectionOptions, TLSSocket } from 'node:tls'
 import { realTime } from '../../xmpp/schedule.js'
 import type { Element } from '../../xmpp/xml.js'
+import { connectTls } from './connect-tls.js'
 import { createEventWaiter, type EventWaiter } from './event-waiter.js'
 import { recognizeStart, START_LENGTH, type ForeignStart } from './recognize-start.js'
 import { createStreamReader, type StreamReader } from './stream-reader.js'
@@ -34,7 +35,7 @@ export type EndpointLink = {
   /** Resolves with the next child of the root element. */
   read(): Promise<Element>
   send(text: string): void
-  secure(options: tls.ConnectionOptions): Promise<tls.TLSSocket>
+  secure(options: ConnectionOptions): Promise<TLSSocket>
   /** The number of bytes that arrived over TCP. */
   countReceived(): number
   /** Whether the other side sent its part of a TLS handshake, so that both sides have keys. */
@@ -110,7 +111,7 @@ export function createEndpointLink(options: {
       // The TLS socket reports what happens to the TCP socket, with its own reasons.
       raw.off('data', onData).off('end', onClose).off('close', onClose).off('error', onError)
       raw.on('error', () => undefined)
-      const secured = tls.connect({ ...connection, socket: raw })
+      const secured = connectTls({ ...connection, socket: raw })
       secured.once('keylog', () => (hasKeys = true))
       secured.once('secureConnect', () => {
         isSecure = true

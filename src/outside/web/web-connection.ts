@@ -1,4 +1,4 @@
-import { connect, type TLSSocket } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
 import type {
   ConnectionPhase,
   Problem,
@@ -6,6 +6,7 @@ import type {
   UnplacedProblem,
 } from '../outside-check.js'
 import type { ConnectionLimit } from '../connection-limit.js'
+import { connectTls } from '../probe/connect-tls.js'
 import type { LinkEnd } from '../probe/endpoint-link.js'
 import { judgeCertificate } from '../probe/judge-certificate.js'
 import { DETAIL_LENGTH, nameFailure } from '../probe/name-failure.js'
@@ -84,14 +85,11 @@ export function withWebConnection(
     const startedAt = performance.now()
     const { address, host, port } = target
     findings.transcript.note(`A TLS connection to ${address} port ${port} for ${host}.`)
-    const socket = connect({
+    const socket = connectTls({
       host: address,
       port,
       servername: host,
       secureContext: options.trust.getContext(),
-      // judgeCertificate names the reason instead.
-      rejectUnauthorized: false,
-      checkServerIdentity: () => undefined,
       ALPNProtocols: ['http/1.1'],
     })
     const end = watchEnd(socket, options)
