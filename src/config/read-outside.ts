@@ -64,7 +64,7 @@ function readDomainLists(settings: Settings) {
   const serverDomains = readValue(settings, 'outside.server-domains')
   checkNames(
     DOMAIN_LISTS.flatMap((name) => settings.all(name)),
-    [...domains, ...clientDomains, ...serverDomains],
+    DOMAIN_LISTS.flatMap((name) => readValue(settings, name)),
     'each domain once in outside.domains, outside.client_domains and outside.server_domains',
   )
   return { domains, clientDomains, serverDomains }

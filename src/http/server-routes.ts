@@ -83,7 +83,7 @@ function selectModule<Snapshot>(
   if (name !== OUTSIDE) return `Wrong module: expected module=${OUTSIDE}, or no module.`
   return (
     outside ??
-    'Wrong module: the exporter checks no domains from outside. Set outside.domains, and restart it.'
+    'Wrong module: the exporter checks no domains from outside. Add domains to the section outside of its configuration, and restart it.'
   )
 }
 

@@ -2,7 +2,7 @@
 
 import { once } from 'node:events'
 import { request as requestPlain, type IncomingMessage } from 'node:http'
-import { connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2'
+import { connect as connectHttp2, constants, type IncomingHttpHeaders } from 'node:http2'
 import { request as requestEncrypted } from 'node:https'
 import { connect as connectPlain, type Socket } from 'node:net'
 import type { Readable } from 'node:stream'
@@ -39,16 +39,14 @@ export type Transport = {
   readonly dial: ((port: number) => Promise<Socket>) | undefined
 }
 
-/** Sends a request on a new connection, and reads the response with its body. Rejects if the body is not complete. */
+/** Sends a request on a new connection, and reads the response with its body. Rejects if the body is cut short. */
 export async function ask({ open }: Transport, url: string, asked?: Asked): Promise<Got> {
   const { status, headers, body, destroy } = await open(url, asked)
   try {
     const bytes = await buffer(body)
     // The HTTP/2 client of Node.js reports no error for a stream that was canceled.
-    const length = Number(headers['content-length'] ?? bytes.length)
-    if (asked?.method !== 'HEAD' && length !== bytes.length) {
-      throw new Error(`the response ended after ${bytes.length} of ${length} bytes`)
-    }
+    if ('rstCode' in body && body.rstCode !== constants.NGHTTP2_NO_ERROR)
+      throw new Error(`the server canceled the response after ${bytes.length} bytes`)
     const isZipped = headers['content-encoding'] === 'gzip' && bytes.length > 0
     return { status, headers, bytes, text: (isZipped ? gunzipSync(bytes) : bytes).toString() }
   } finally {

@@ -56,7 +56,7 @@ export function createEndpointLink(options: {
   const waiter = createEventWaiter()
   let isClosing = false
   const end = (reason: LinkEnd) => {
-    // Most connections end after the check has finished. To create an error for each of them would take time.
+    // Most connections end while the check closes them. Nothing waits then, and an error would only cost time.
     if (!isClosing) waiter.fail(new LinkEndError(reason))
   }
   const stream = createStreamState(transcript, end)

@@ -130,8 +130,11 @@ function detailOf(end: LinkEnd): { readonly detail?: string } {
   }
 }
 
-/** Returns the reason in a message of OpenSSL, for example `tlsv1 alert internal error`, or else the code. */
+/**
+ * Returns the reason in a message of OpenSSL, for example `alert internal error`, or else the code. The version before
+ * `alert` says nothing about the connection: OpenSSL writes `sslv3 alert handshake failure` with TLS 1.3 too.
+ */
 function describeError({ code, message }: { readonly code: string; readonly message: string }) {
   const [, reason] = /:SSL routines:[^:]*:([^:]+):/.exec(message) ?? []
-  return reason ?? (code === '' ? message : code)
+  return reason?.replace(/^\S+ (?=alert )/, '') ?? (code === '' ? message : code)
 }

@@ -1,4 +1,10 @@
-import type { ProblemTexts } from './problem-context.js'
+import type { ProblemContext, ProblemTexts } from './problem-context.js'
+
+/** What to do with a domain that nobody of this side uses. */
+const formatMove = ({ side }: ProblemContext): string =>
+  side === 'c2s'
+    ? 'move the domain to outside.server_domains, or use --sides=server'
+    : 'move the domain to outside.client_domains, or use --sides=client'
 
 /** The problems of DNS. */
 export const DNS_TEXTS = {
@@ -25,14 +31,14 @@ export const DNS_TEXTS = {
   srv_missing: {
     cause: ({ domain, users, port }) =>
       `${domain} has no SRV record for ${users}, so they try port ${port} of ${domain} itself.`,
-    remedy: ({ usualRecord, side }) =>
-      `${side === 's2s' ? 'If only clients use the domain, move it to outside.client_domains, or use --sides=client. Otherwise, add' : 'Add'} this record to DNS, with the name of the XMPP server at its end: ${usualRecord}`,
+    remedy: (context) =>
+      `If no ${context.users} should connect, ${formatMove(context)}. Otherwise, add this record to DNS, with the name of the XMPP server at its end: ${context.usualRecord}`,
   },
   service_not_offered: {
     cause: ({ domain, users }) =>
       `The SRV records of ${domain} for ${users} have the target ".", which means that the service does not exist.`,
-    remedy: ({ usualRecord, side }) =>
-      `If the service exists, replace the record in DNS: ${usualRecord} ${side === 'c2s' ? 'Otherwise, move the domain to outside.server_domains, or use --sides=server.' : 'Otherwise, move the domain to outside.client_domains, or use --sides=client.'}`,
+    remedy: (context) =>
+      `If the service exists, replace the record in DNS: ${context.usualRecord} Otherwise, ${formatMove(context)}.`,
   },
   srv_dot_mixed: {
     cause: ({ recordName }) =>

@@ -40,6 +40,8 @@ export function createHttpsClient({ socket, wait }: WebConnection, findings: Web
       findings.transcript.received(`HTTP ${status} ${headers['content-type'] ?? ''}`)
       isReusable = !/\bclose\b/i.test(headers.connection ?? '') && response.httpVersion === '1.1'
       const body = await wait(readBody(response))
+      // If the server answers before the request is sent, node:http still needs the socket for it.
+      isReusable &&= sent.writableFinished
       findings.seconds.stream ??= (performance.now() - startedAt) / 1000
       const { location } = headers
       return {
@@ -52,7 +54,10 @@ export function createHttpsClient({ socket, wait }: WebConnection, findings: Web
   }
 }
 
-/** Starts a request on an open connection. With `keep-alive` and no agent, node:http leaves it open after the response. */
+/**
+ * Starts a request on an open connection. With `keep-alive` and no agent, node:http leaves the connection open after
+ * the response, unless the server closes it.
+ */
 export function startRequest(
   { method, url, headers, body }: HttpsRequest,
   socket: Duplex,

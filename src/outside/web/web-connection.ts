@@ -128,7 +128,7 @@ function watchEnd(socket: TLSSocket, { timeoutMs, signal }: WebOptions) {
   // Nothing waits for this promise after the last answer.
   failure.catch(() => {})
   const fail = (end: LinkEnd) => {
-    // Most connections end after the check has finished. To create an error for each of them would take time.
+    // Most connections end while the check closes them. Nothing waits then, and an error would only cost time.
     if (isWatching) reject(nameWebFailure(end, phase, { bytes: socket.bytesRead, timeoutMs }))
   }
   const abort = () => {

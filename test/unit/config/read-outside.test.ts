@@ -145,5 +145,11 @@ describe('a mistake in the settings of the checks', () => {
       problemOf(() => read(10_001)),
       /at most 10000 domains/,
     )
+    const flags = [...SERVER, '--outside.client-domains=one.example']
+    const env = { ...ENV, PROSODY_EXPORTER_OUTSIDE_DOMAINS: names(10_000).join(',') }
+    assert.match(
+      problemOf(() => configOf(flags, env)),
+      /at most 10000 domains/,
+    )
   })
 })

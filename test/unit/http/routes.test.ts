@@ -342,7 +342,7 @@ for (const transport of TRANSPORTS) {
           assert.equal((await get(`${query}&debug=true`)).status, 503, query)
         const wrong = await get('module=outside&target=one')
         assert.equal(wrong.status, 400)
-        assert.match(wrong.text, /a domain of outside\.domains/)
+        assert.match(wrong.text, /a domain that the exporter checks from outside/)
         for (const query of ['target=example.com', 'module=&target=one', 'module=x&target=one']) {
           assert.equal((await get(query)).status, 400, query)
         }
@@ -365,7 +365,7 @@ for (const transport of TRANSPORTS) {
         for (const path of ['/probe?module=outside&target=one', '/sd?module=outside']) {
           const response = await app.request(path)
           assert.equal(response.status, 400)
-          assert.match(await response.text(), /Set outside\.domains/)
+          assert.match(await response.text(), /Add domains to the section outside/)
         }
       })
 

@@ -211,7 +211,7 @@ test('a reload applies all settings, and removes the results of removed domains'
   assert.equal(outside.probe.find('example.org'), undefined)
 })
 
-test('a domain that moves to the list for servers is checked again, and a new domain changes nothing else', async () => {
+test('a domain that moves to another list is checked again, and a new domain changes nothing else', async () => {
   const { advance, change, counts, outside } = setup()
   await advance(2000)
   assert.equal(counts.checks, 1)

@@ -183,7 +183,7 @@ test('the report of a faulty domain shows the problems after the endpoints, the 
   )
   assert.match(
     out,
-    /^ {2}If only clients .* Otherwise, add this record to DNS.* 3600 IN SRV 5 0 5269 example\.org\.$/m,
+    /^ {2}If no other servers .* Otherwise, add this record to DNS.* 3600 IN SRV 5 0 5269 example\.org\.$/m,
   )
 })
 

@@ -246,7 +246,7 @@ const FAULTS: readonly (readonly [
   ],
   [
     'no common cipher',
-    'tls_failed: sslv3 alert handshake failure',
+    'tls_failed: alert handshake failure',
     async (peer) => {
       await peer.receive(/<stream:stream/)
       peer.send(header() + STARTTLS)

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { before, describe, test, type TestContext } from 'node:test'
+import { createServer as createTlsServer } from 'node:tls'
 import { createConnectionLimit } from '../../../../src/outside/connection-limit.js'
 import type { Resolver } from '../../../../src/outside/dns/resolver.js'
 import type { AddressFamily, EndpointCheck } from '../../../../src/outside/outside-check.js'
@@ -226,6 +227,27 @@ describe('a healthy site', () => {
       'host-meta ipv4 up',
       'bosh ipv4 up',
       'websocket ipv4 up',
+    ])
+  })
+
+  test('a server that answers before it has the request is up', async (t) => {
+    const body = `<XRD xmlns="${XRD}"><Link rel="urn:xmpp:alt-connections:xbosh" href="http://${DOMAIN}/bosh"/></XRD>`
+    // With TLS 1.2, the answer arrives before the client has sent its request.
+    const server = createTlsServer({ ...certificate, maxVersion: 'TLSv1.2' }, (socket) => {
+      let requests = 0
+      socket.on('error', () => {}).on('data', () => requests++ > 0 && answer())
+      const answer = () =>
+        socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+      answer()
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.after(() => server.close())
+    const { port } = server.address() as AddressInfo
+    assert.deepEqual(show(await check(port), port), [
+      // The server answers with XML to a request for JSON, too.
+      'host-meta ipv4 down host_meta_invalid (/.well-known/host-meta.json)',
+      `bosh:80 ipv4 down web_insecure (http://${DOMAIN}/bosh)`,
     ])
   })
 
