@@ -3,7 +3,7 @@ import { getErrorMessage } from '../errors.js'
 import type { Log } from '../log/log.js'
 import { checkDomain } from './check-domain.js'
 import { createConnectionLimit } from './connection-limit.js'
-import { getDomainSides } from './domain-sides.js'
+import { createDomainSides } from './domain-sides.js'
 import type { LoadedCertificates } from './loaded-certificates.js'
 import type { DomainCheck, EndpointCheck } from './outside-check.js'
 import { findAddressFamilies } from './machine-addresses.js'
@@ -39,13 +39,14 @@ const NO_NETWORKS: readonly string[] = []
 export function createConfiguredCheck(options: ConfiguredCheckOptions): ConfiguredCheck {
   const { config, now } = options
   const trust = loadTrustStore(options)
+  const getSides = createDomainSides()
   const limit = createConnectionLimit({
     isOwn: createOwnAddresses(() => config()?.ownAddresses ?? NO_NETWORKS, now),
     perMinute: CONNECTIONS_PER_MINUTE,
   })
   return (domain, settings, run) => {
     const { s2sFrom, nameServers } = settings
-    const sides = getDomainSides(settings).get(domain) ?? []
+    const sides = getSides(settings).get(domain) ?? []
     return checkDomain(domain, {
       ...run,
       sides,

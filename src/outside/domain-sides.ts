@@ -8,22 +8,23 @@ const BOTH: readonly Side[] = ['client', 'server']
 const CLIENT: readonly Side[] = ['client']
 const SERVER: readonly Side[] = ['server']
 
-// A reload replaces the configuration.
-const known = new WeakMap<OutsideConfig, DomainSides>()
-
-/** Returns the domains of a configuration. Equal sides are the same array. */
-export function getDomainSides(config: OutsideConfig): DomainSides {
-  const { domains, clientDomains, serverDomains } = config
-  const sides =
-    known.get(config) ??
-    new Map([
-      ...domains.map((domain) => [domain, BOTH] as const),
-      ...clientDomains.map((domain) => [domain, CLIENT] as const),
-      ...serverDomains.map((domain) => [domain, SERVER] as const),
-    ])
-  known.set(config, sides)
-  return sides
+/**
+ * Creates a function that returns the domains of a configuration. It builds the map once for each configuration, which
+ * a reload replaces. Equal sides are the same array.
+ */
+export function createDomainSides(): (config: OutsideConfig | undefined) => DomainSides {
+  const known = new WeakMap<OutsideConfig, DomainSides>()
+  return (config) => {
+    if (!config) return new Map()
+    const sides = known.get(config) ?? listSides(config)
+    known.set(config, sides)
+    return sides
+  }
 }
 
-export const listDomains = (config: OutsideConfig | undefined): readonly string[] =>
-  config ? [...getDomainSides(config).keys()] : []
+const listSides = ({ domains, clientDomains, serverDomains }: OutsideConfig): DomainSides =>
+  new Map([
+    ...domains.map((domain) => [domain, BOTH] as const),
+    ...clientDomains.map((domain) => [domain, CLIENT] as const),
+    ...serverDomains.map((domain) => [domain, SERVER] as const),
+  ])

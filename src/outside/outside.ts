@@ -6,7 +6,7 @@ import type { MonitoredServer } from '../servers/monitored-server.js'
 import { realTime, type Schedule } from '../xmpp/schedule.js'
 import { createConfiguredCheck, type ConfiguredCheck } from './configured-check.js'
 import { createDomainLog } from './domain-log.js'
-import { getDomainSides, listDomains } from './domain-sides.js'
+import { createDomainSides, type DomainSides } from './domain-sides.js'
 import { createLoadedStore } from './loaded-store.js'
 import type { DomainCheck, EndpointCheck } from './outside-check.js'
 import {
@@ -59,7 +59,8 @@ export function createOutside(options: OutsideOptions): Outside {
   const { config, log, findServer, onChange } = options
   const { now = () => performance.now(), schedule = realTime } = options
   const { check = createConfiguredCheck({ ...options, now }) } = options
-  const domains = () => listDomains(config())
+  const getSides = createDomainSides()
+  const domains = () => [...getSides(config()).keys()]
   const loaded = createLoadedStore({
     serverNames: options.serverNames,
     collect: async (server) => findServer(server)?.scraper.collectNow(COLLECT_MS),
@@ -92,7 +93,10 @@ export function createOutside(options: OutsideOptions): Outside {
   return {
     applyConfig() {
       const next = config()
-      const isChanged = applied !== undefined && hasChanged(next, applied)
+      const isChanged =
+        applied !== undefined &&
+        (!isDeepStrictEqual(toSettings(next), toSettings(applied)) ||
+          hasMoved(getSides(next), getSides(applied)))
       applied = next
       rounds.apply(domains(), next?.intervalMs ?? 0, isChanged)
       domainLog.retain(new Set(domains()))
@@ -124,15 +128,9 @@ function dropTranscripts(check: DomainCheck): DomainCheck {
   return { ...check, endpoints }
 }
 
-/** Whether a reload changes what the check of a domain finds. */
-function hasChanged(next: OutsideConfig | undefined, last: OutsideConfig): boolean {
-  const sides = next && getDomainSides(next)
-  return (
-    !isDeepStrictEqual(toSettings(next), toSettings(last)) ||
-    // A domain has moved to another list.
-    [...getDomainSides(last)].some(([domain, each]) => (sides?.get(domain) ?? each) !== each)
-  )
-}
+/** Whether a domain has moved to another list. */
+const hasMoved = (next: DomainSides, last: DomainSides): boolean =>
+  [...last].some(([domain, sides]) => (next.get(domain) ?? sides) !== sides)
 
 /** Returns the settings that change what the checks of all domains find. */
 function toSettings(config: OutsideConfig | undefined) {
