@@ -7,8 +7,8 @@ export function connectTls(options: ConnectionOptions): TLSSocket {
     rejectUnauthorized: false,
     checkServerIdentity: () => undefined,
   })
-  // Node.js describes the whole chain for `checkServerIdentity`, which ignores it here. `getPeerX509Certificate` does
-  // not use this method.
+  // For `checkServerIdentity`, which ignores it here, Node.js would describe the whole chain. That takes about a tenth of
+  // the time of a connection. `getPeerX509Certificate` does not use this method.
   socket.getPeerCertificate = (() => ({})) as TLSSocket['getPeerCertificate']
   return socket
 }
