@@ -64,7 +64,8 @@ function readDomainLists(settings: Settings) {
   const serverDomains = readValue(settings, 'outside.server-domains')
   checkNames(
     DOMAIN_LISTS.flatMap((name) => settings.all(name)),
-    DOMAIN_LISTS.flatMap((name) => readValue(settings, name)),
+    // In the order of DOMAIN_LISTS.
+    [...domains, ...clientDomains, ...serverDomains],
     'each domain once in outside.domains, outside.client_domains and outside.server_domains',
   )
   return { domains, clientDomains, serverDomains }

@@ -189,9 +189,10 @@ function disconnectStopped(bodies: BodyMap, sockets: SessionSockets, limit: type
     if (!isStopped) continue
     remainingBytes -= CLIENT_BYTES + (decrease(clients, bytes) === 0 ? bytes.length : 0)
     // The session must be read before destroy(), because a destroyed stream has no session.
-    const session = 'session' in response ? response.session : undefined
+    const stream = 'session' in response ? response : undefined
+    const session = stream?.session
     // Without this code, Node.js would send NO_ERROR, and the client could take the body for complete (RFC 9113 §8.1).
-    if ('session' in response) response.close(constants.NGHTTP2_CANCEL)
+    stream?.close(constants.NGHTTP2_CANCEL)
     connection.destroy()
     // The streams of one session can belong to different clients behind a proxy. So the session is ended only
     // with its last stream that sends a body.

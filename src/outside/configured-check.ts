@@ -2,8 +2,8 @@ import type { OutsideConfig } from '../config/read-config.js'
 import { getErrorMessage } from '../errors.js'
 import type { Log } from '../log/log.js'
 import { checkDomain } from './check-domain.js'
-import { createConnectionLimit } from './connection-limit.js'
-import { createDomainSides } from './domain-sides.js'
+import { CONNECTIONS_PER_MINUTE, createConnectionLimit } from './connection-limit.js'
+import type { GetDomainSides } from './domain-sides.js'
 import type { LoadedCertificates } from './loaded-certificates.js'
 import type { DomainCheck, EndpointCheck } from './outside-check.js'
 import { findAddressFamilies } from './machine-addresses.js'
@@ -26,22 +26,18 @@ export type ConfiguredCheck = (
 
 export type ConfiguredCheckOptions = {
   readonly config: () => OutsideConfig | undefined
+  readonly getSides: GetDomainSides
   readonly log: Log
   readonly extraCaFile: string | undefined
   readonly now: () => number
 }
 
-/** To a server that does not belong to the operator. */
-const CONNECTIONS_PER_MINUTE = 2
-const NO_NETWORKS: readonly string[] = []
-
 /** Creates the check of a domain. All checks of the process share the trusted certificates and the limit of connections. */
 export function createConfiguredCheck(options: ConfiguredCheckOptions): ConfiguredCheck {
-  const { config, now } = options
+  const { config, now, getSides } = options
   const trust = loadTrustStore(options)
-  const getSides = createDomainSides()
   const limit = createConnectionLimit({
-    isOwn: createOwnAddresses(() => config()?.ownAddresses ?? NO_NETWORKS, now),
+    isOwn: createOwnAddresses(() => config()?.ownAddresses, now),
     perMinute: CONNECTIONS_PER_MINUTE,
   })
   return (domain, settings, run) => {

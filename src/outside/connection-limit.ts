@@ -26,6 +26,9 @@ export type ConnectionLimitOptions = {
   readonly now?: () => number
 }
 
+/** The limit for servers that do not belong to the operator. */
+export const CONNECTIONS_PER_MINUTE = 2
+
 type Visit = {
   /** The functions that start the waiting connections, in the order of the calls. */
   readonly waiting: (() => void)[]

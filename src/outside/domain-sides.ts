@@ -4,6 +4,8 @@ import type { Side } from './dns/find-endpoints.js'
 /** Each configured domain, with the sides for which it is checked. */
 export type DomainSides = ReadonlyMap<string, readonly Side[]>
 
+export type GetDomainSides = (config: OutsideConfig | undefined) => DomainSides
+
 const BOTH: readonly Side[] = ['client', 'server']
 const CLIENT: readonly Side[] = ['client']
 const SERVER: readonly Side[] = ['server']
@@ -12,7 +14,7 @@ const SERVER: readonly Side[] = ['server']
  * Creates a function that returns the domains of a configuration. It builds the map once for each configuration, which
  * a reload replaces. Equal sides are the same array.
  */
-export function createDomainSides(): (config: OutsideConfig | undefined) => DomainSides {
+export function createDomainSides(): GetDomainSides {
   const known = new WeakMap<OutsideConfig, DomainSides>()
   return (config) => {
     if (!config) return new Map()

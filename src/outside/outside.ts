@@ -58,8 +58,8 @@ const COLLECT_MS = 5000
 export function createOutside(options: OutsideOptions): Outside {
   const { config, log, findServer, onChange } = options
   const { now = () => performance.now(), schedule = realTime } = options
-  const { check = createConfiguredCheck({ ...options, now }) } = options
   const getSides = createDomainSides()
+  const { check = createConfiguredCheck({ ...options, now, getSides }) } = options
   const domains = () => [...getSides(config()).keys()]
   const loaded = createLoadedStore({
     serverNames: options.serverNames,

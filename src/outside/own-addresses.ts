@@ -8,10 +8,10 @@ const MAX_AGE_MS = 60_000
  * Returns a function that says whether an address belongs to the operator: an address of this machine, or one of
  * `outside.own_addresses`.
  *
- * @param networks Returns addresses and networks (CIDR), as the configuration has them.
+ * @param networks Returns addresses and networks (CIDR), as the configuration has them; `undefined` if it has none.
  */
 export function createOwnAddresses(
-  networks: () => readonly string[],
+  networks: () => readonly string[] | undefined,
   now: () => number,
   listMachineAddresses: () => readonly string[] = readMachineAddresses,
 ): (address: string) => boolean {
@@ -23,7 +23,7 @@ export function createOwnAddresses(
       listed = networks()
       listedAtMs = now()
       list = new BlockList()
-      for (const each of [...listed, ...listMachineAddresses()]) addNetwork(list, each)
+      for (const each of [...(listed ?? []), ...listMachineAddresses()]) addNetwork(list, each)
     }
     return list.check(address, getFamily(address))
   }

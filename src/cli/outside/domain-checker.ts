@@ -1,6 +1,6 @@
 import { ConfigError, getErrorMessage } from '../../errors.js'
 import { checkDomain } from '../../outside/check-domain.js'
-import { createConnectionLimit } from '../../outside/connection-limit.js'
+import { CONNECTIONS_PER_MINUTE, createConnectionLimit } from '../../outside/connection-limit.js'
 import { createOwnAddresses } from '../../outside/own-addresses.js'
 import { checkEndpoint } from '../../outside/probe/check-endpoint.js'
 import { createTrustStore, type TrustStore } from '../../outside/probe/trust-store.js'
@@ -9,8 +9,6 @@ import type { OutsideCommandOptions } from './outside-command.js'
 
 /** Enough for every service of a domain at one address, with the second connections of some checks. */
 const CONNECTIONS_IN_A_BURST = 8
-const CONNECTIONS_PER_MINUTE = 2
-const NO_NETWORKS: readonly string[] = []
 
 export type DomainCheckerOptions = {
   /** The value of NODE_EXTRA_CA_CERTS. */
@@ -23,7 +21,7 @@ export function createDomainChecker(options: DomainCheckerOptions): OutsideComma
   const trust = readTrustStore(options.extraCaFile)
   const limit = createConnectionLimit({
     isOwn: createOwnAddresses(
-      () => NO_NETWORKS,
+      () => undefined,
       () => performance.now(),
     ),
     perMinute: CONNECTIONS_PER_MINUTE,

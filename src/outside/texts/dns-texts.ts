@@ -1,6 +1,6 @@
 import type { ProblemContext, ProblemTexts } from './problem-context.js'
 
-/** What to do with a domain that nobody of this side uses. */
+/** What to do with a domain that has no clients, or no connections with other servers. */
 const formatMove = ({ side }: ProblemContext): string =>
   side === 'c2s'
     ? 'move the domain to outside.server_domains, or use --sides=server'

@@ -153,7 +153,7 @@ for (const transport of TRANSPORTS) {
           for (let i = 0; i < 3; i++) await app.request(`/metrics?${query}`)
         }
         assert.deepEqual(made, ['a+b', 'ping'])
-        // The cache of filter results has room for only a few filters.
+        // The cache of filter results holds only a few filters.
         for (let i = 0; i < 20; i++) await app.request(`/metrics?name[]=x${i}`)
         await app.request('/metrics?name[]=x0')
         assert.equal(made.filter((name) => name === 'x0').length, 2)

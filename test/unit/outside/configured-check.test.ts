@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { OutsideConfig } from '../../../src/config/read-config.js'
 import { createConfiguredCheck } from '../../../src/outside/configured-check.js'
+import { createDomainSides } from '../../../src/outside/domain-sides.js'
 import { address, answerFrom, srv, withFakeDns } from '../../support/fake-dns.js'
 import { createFakeLog } from '../../support/messaging.js'
 
@@ -36,6 +37,7 @@ test('a domain of servers is checked as other servers find it, and one of client
   }
   const check = createConfiguredCheck({
     config: () => config,
+    getSides: createDomainSides(),
     log: createFakeLog().log,
     extraCaFile: undefined,
     now: () => 0,
